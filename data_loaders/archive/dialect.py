@@ -1,4 +1,4 @@
-"""How the tables of an archive are written, where a file does not say so itself: delimiter, encoding, header.
+"""How the tables of an archive are written, where a file does not say so itself: delimiter, encoding, header, numbers.
 
 Nothing of it is guessed from the data: what is not said is the plain form, and a file that does not fit it is refused
 with the name of the setting.
@@ -32,11 +32,15 @@ class Dialect:
         Of CSV and JSON, as Python names it, such as ``"cp1252"`` or ``"utf-16"``; None is UTF-8.
     header : bool
         Whether the first line of a CSV names the columns. Without one they are called ``"1"``, ``"2"`` and so on.
+    decimal : {".", ","} or None
+        Decimal sign of numbers in a CSV; None is a point.
+    thousands : {".", ",", " ", "'"} or None
+        Sign between groups of three figures; None where numbers have none.
 
     Raises
     ------
     ConfigError
-        If the delimiter is no single sign, or the encoding is unknown.
+        If the delimiter is no single sign, the encoding is unknown, or numbers would have one sign for two things.
 
     Examples
     --------
@@ -61,8 +65,11 @@ class Dialect:
     delimiter: str | None = None
     encoding: str | None = None
     header: bool = True
+    decimal: str | None = None
+    thousands: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         sign = self.delimiter
         if sign is not None and (len(sign) != 1 or not sign.isascii() or sign in '"\r\n\0'):
             raise ConfigError(
@@ -80,10 +87,29 @@ class Dialect:
         if known.name in ("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"):
             raise ConfigError(f"encoding = {self.encoding!r} writes no files. Name another, such as 'cp1252'.")
 
+    def _check_numbers(self) -> None:
+        if self.decimal not in (None, ".", ","):
+            raise ConfigError(f"decimal = {self.decimal!r} is no decimal sign. Write ',' or '.'.")
+        if self.thousands not in (None, ".", ",", " ", "'"):
+            raise ConfigError(
+                f"thousands = {self.thousands!r} parts no thousands. Write one of '.', ',', ' ' and \"'\"."
+            )
+        if self.thousands == (self.decimal or "."):
+            remedy = (
+                "Leave one of them out." if self.decimal else "Set decimal = ',', if that is what its source means."
+            )
+            raise ConfigError(f"thousands = {self.thousands!r} is the decimal sign too. {remedy}")
+
     @property
     def told(self) -> tuple[tuple[str, object], ...]:
         """What differs from the plain form, for digests."""
-        every = (("delimiter", self.delimiter), ("encoding", self.encoding), ("header", self.header))
+        every = (
+            ("delimiter", self.delimiter),
+            ("encoding", self.encoding),
+            ("header", self.header),
+            ("decimal", self.decimal),
+            ("thousands", self.thousands),
+        )
         return tuple(one for one in every if one[1] is not None and one[1] is not True)
 
     @property

@@ -42,6 +42,7 @@ _UNPACKED: dict[str, Callable[[Any], Any]] = {
     ".xz": lzma.open,
     ".zst": lambda stream: io.BufferedReader(pa.CompressedInputStream(stream, "zstd")),
 }
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 _DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 # What readers raise on bytes they cannot make sense of, besides: metadata that name no type, zone or column, say.
 _UNREADABLE = (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, RecursionError, MemoryError)
@@ -150,6 +151,12 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     if path.is_file():
         found = list(_parts_in(path, formats))
         if not found and path.suffix.lower() != ".zip":
+            if path.suffix.lower() in _WORKBOOKS:
+                raise DataError(
+                    f"{path}: a workbook is not read. Save its sheet as CSV (in Excel: Save as, 'CSV UTF-8'); dates, "
+                    "decimal commas and separators may stay as the spreadsheet writes them, for the settings say them "
+                    "and 'embargo init' proposes those."
+                )
             raise DataError(f"{path}: format {path.suffix!r} is unknown. Use one of {known}.")
     else:
         files = sorted(file for file in path.rglob("*") if not _hidden(str(file.relative_to(path))) and file.is_file())

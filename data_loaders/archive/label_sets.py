@@ -96,7 +96,7 @@ def _scored(rows: Iterable[tuple[object, object, object]], part: Table, counts: 
     counts["rows"] = counts.get("rows", 0) + len(frame)
     counts["without_text"] = counts.get("without_text", 0) + int(blank.sum())
     frame = frame.loc[~blank].astype({"text": "str"})
-    score = numbers_of(frame["score"], where=f"{part}, score")
+    score = numbers_of(frame["score"], where=f"{part}, score", dialect=part.dialect)
     odd = ~score.between(-1.0, 1.0)
     if odd.any():
         place = odd.index[int(odd.to_numpy().argmax())]

@@ -30,6 +30,7 @@ from embargo.data_loaders.archive.tables import (
 from embargo.data_loaders.archive.times import (
     bare_dates_of,
     instants_of,
+    joined_times,
     later_of,
     outside,
     zone_name,
@@ -168,24 +169,41 @@ def _end_of_day(published_at: pd.Series, timezone: str | None) -> pd.Series:
     return later_of(midnight, zone)
 
 
+def _stamps(raw: pd.DataFrame, rules: NewsRules, piece: Piece) -> tuple[dict[str, pd.Series], dict[str, str]]:
+    """Return the times of articles as they are written, and where they stand."""
+    written: dict[str, pd.Series] = {}
+    places: dict[str, str] = {}
+    if rules.time_from:
+        remedy = (
+            f"Filter such rows out, or take the dates alone: columns = {{ published_at = {rules.time_from[0]!r} }} "
+            "with date_only = 'all' in place of time_from."
+        )
+        written["published_at"] = joined_times(raw, rules.time_from, where=piece.place, remedy=remedy)
+        places["published_at"] = f"{piece.place}, columns {' and '.join(map(repr, rules.time_from))}"
+    for name in ("published_at", "seen_at"):
+        if name in rules.columns:
+            written[name] = raw[rules.columns[name]]
+            places[name] = f"{piece.place}, column {rules.columns[name]!r}"
+    return written, places
+
+
 def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piece, counts: Counts) -> pd.DataFrame:
     """Read times, set undated rows aside, find when the day of date-only rows ends, and keep the range.
 
     ``seen_at`` stays missing where the source does not state it, and ``day_ends_at`` where the time of day is known.
     A date that stands for a time is the end of its day, whether or not a flag says so.
     """
-    for name in ("published_at", "seen_at"):
-        if name in rules.columns:
-            where = f"{piece.place}, column {rules.columns[name]!r}"
-            frame[name] = instants_of(
-                raw[rules.columns[name]],
-                rules.timezone,
-                counts,
-                where=where,
-                bare_dates=rules.date_only is not None,
-                form=rules.form,
-            )
-            check_news_instants(frame[name], raw[rules.columns[name]], rules.timezone, where=where)
+    written, places = _stamps(raw, rules, piece)
+    for name, values in written.items():
+        frame[name] = instants_of(
+            values,
+            rules.timezone,
+            counts,
+            where=places[name],
+            bare_dates=rules.date_only is not None,
+            form=rules.form,
+        )
+        check_news_instants(frame[name], values, rules.timezone, where=places[name])
     if "seen_at" not in frame:
         frame["seen_at"] = pd.Series(pd.NaT, index=frame.index, dtype=frame["published_at"].dtype)
     undated = frame["published_at"].isna()
@@ -201,7 +219,7 @@ def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piec
         else:
             flags = raw.loc[frame.index, rules.date_only]
             vague = truth_of(flags, where=f"{piece.place}, column {rules.date_only!r}")
-            vague |= bare_dates_of(raw.loc[frame.index, rules.columns["published_at"]], rules.timezone, rules.form)
+            vague |= bare_dates_of(written["published_at"].loc[frame.index], rules.timezone, rules.form)
         if "seen_at" in rules.columns:
             bare = bare_dates_of(raw.loc[frame.index, rules.columns["seen_at"]], rules.timezone, rules.form)
             ends = _end_of_day(frame["seen_at"], rules.timezone)
@@ -406,6 +424,7 @@ def read_news(
     time_format: str | None = None,
     symbol_separator: str | None = None,
     symbol_case: Literal["upper", "lower"] | None = None,
+    time_from: Sequence[str] = (),
     dialect: Dialect = PLAIN,
     progress: FileProgress | None = None,
 ) -> LoadedNews:
@@ -451,8 +470,11 @@ def read_news(
         What keeps several symbols in one cell apart, such as ``","``: one row per article and symbol.
     symbol_case : {"upper", "lower"}, optional
         Write symbols in capitals, or without.
+    time_from : sequence of str
+        Source columns of date and time of day, joined by a space to make ``published_at``; ``time_format`` is the form
+        of both together. A date with nothing beside it is an error.
     dialect : Dialect
-        Delimiter, encoding and header of the files, where they are not the plain ones.
+        Delimiter, encoding, header and numbers of the files, where they are not the plain ones.
     progress : callable, optional
         Called with (tables done, tables in all).
 
@@ -504,6 +526,7 @@ def read_news(
         time_format=time_format,
         symbol_separator=symbol_separator,
         symbol_case=symbol_case,
+        time_from=time_from,
     )
     counts: Counts = {}
     kept = [batch.frame for batch in news_batches(parts, asked, counts, progress=progress) if len(batch.frame)]

@@ -12,7 +12,7 @@ from embargo.data_loaders.archive.files import Table
 from embargo.data_loaders.archive.paths import is_list_path
 from embargo.data_loaders.archive.tables import columns_hint, columns_of, mapped
 from embargo.data_loaders.archive.time_forms import TimeForm
-from embargo.data_loaders.archive.times import form_of, range_of
+from embargo.data_loaders.archive.times import check_time_from, form_of, range_of
 from embargo.data_loaders.errors import ConfigError, DataError
 
 _NEWS_NAMES = ("article_id", "published_at", "seen_at", "symbol", "text", "source", "url", "label", "revision")
@@ -36,6 +36,7 @@ class NewsRules:
     form: TimeForm | None = None
     symbol_separator: str | None = None
     symbol_case: str | None = None
+    time_from: tuple[str, ...] = ()
 
     @property
     def listed(self) -> str | None:
@@ -47,7 +48,8 @@ class NewsRules:
     def wanted(self) -> list[str]:
         """Source columns that these rules read."""
         flag = [] if self.date_only in (None, "all", "midnight") else [str(self.date_only)]
-        return [*self.columns.values(), *self.filters, *self.text_from, *self.symbol_flags, *flag]
+        joined = [*self.time_from, *self.text_from]
+        return [*self.columns.values(), *self.filters, *joined, *self.symbol_flags, *flag]
 
 
 class NewsRequest(TypedDict, total=False):
@@ -67,12 +69,14 @@ class NewsRequest(TypedDict, total=False):
     time_format: str | None
     symbol_separator: str | None
     symbol_case: Literal["upper", "lower"] | None
+    time_from: Sequence[str]
 
 
 def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRules:
     """Complete and check what was asked for; parameters and errors as ``read_news``."""
     symbol, text_from = request.get("symbol"), tuple(request.get("text_from", ()))
-    symbol_flags = dict(request.get("symbol_flags") or {})
+    symbol_flags, time_from = dict(request.get("symbol_flags") or {}), tuple(request.get("time_from", ()))
+    check_time_from(time_from, request.get("columns") or {}, "published_at", request.get("timezone"))
     given = mapped(parts, request.get("columns") or {}, _NEWS_NAMES)
     symbols = request.get("symbols")
     start, end = range_of(request.get("start"), request.get("end"), where=str(parts[0]))
@@ -80,7 +84,9 @@ def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRu
         columns={
             name: source
             for name, source in given.items()
-            if not (name == "symbol" and (symbol is not None or symbol_flags)) and not (name == "text" and text_from)
+            if not (name == "symbol" and (symbol is not None or symbol_flags))
+            and not (name == "text" and text_from)
+            and not (name == "published_at" and time_from)
         },
         filters=request.get("filters") or {},
         timezone=request.get("timezone"),
@@ -95,6 +101,7 @@ def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRu
         form=form_of(request.get("time_format"), request.get("timezone")),
         symbol_separator=request.get("symbol_separator"),
         symbol_case=request.get("symbol_case"),
+        time_from=time_from,
     )
     _check_news_request(rules, parts[0])
     return rules
@@ -103,8 +110,11 @@ def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRu
 def _check_news_request(rules: NewsRules, path: Table) -> None:
     ways = [rules.symbol is not None, bool(rules.symbol_flags), "symbol" in rules.columns]
     lacking = []
-    if "published_at" not in rules.columns:
-        lacking.append("no column for published_at. Map it with columns = {published_at = '...'}.")
+    if not rules.time_from and "published_at" not in rules.columns:
+        lacking.append(
+            "no column for published_at. Map it with columns = {published_at = '...'}, or join date and time of day "
+            "with time_from."
+        )
     if not rules.text_from and "text" not in rules.columns:
         lacking.append("no column for text. Map it with columns, or join some with text_from.")
     if not any(ways):

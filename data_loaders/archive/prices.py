@@ -10,36 +10,36 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
-from embargo.data_loaders.archive.panels import absent_bars, bar_length, holes, opened_and_closed
+from embargo.data_loaders.archive.panels import absent_bars, holes, opened_and_closed
 from embargo.data_loaders.archive.plausible import check_bar_instants
+from embargo.data_loaders.archive.price_rules import PriceRequest, PriceRules, price_rules
 from embargo.data_loaders.archive.spacing import Locate, check_bars
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches, nothing_left
 from embargo.data_loaders.archive.tables import (
     Piece,
-    columns_hint,
-    columns_of,
     keep_filtered,
-    mapped,
     numbers_of,
     pieces,
 )
-from embargo.data_loaders.archive.time_forms import TimeForm
-from embargo.data_loaders.archive.times import form_of, instants_of, outside, range_of, session_labels_of
-from embargo.data_loaders.calendars import closed_bars, label_sessions, length_of
+from embargo.data_loaders.archive.times import (
+    instants_of,
+    joined_times,
+    outside,
+    session_labels_of,
+)
+from embargo.data_loaders.calendars import closed_bars, label_sessions
 from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, validate_prices
 
 _QUOTES = ("open", "high", "low", "close")
-_KNOWN = ("symbol", "date", "open_at", *PRICE_FIELDS, "adj_close", "seen_at")
-_DAY = pd.Timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -59,105 +59,12 @@ class LoadedPrices:
     counts: dict[str, int]
 
 
-class PriceRequest(TypedDict, total=False):
-    """What may be asked of ``read_prices`` and ``stream_bars``; ``read_prices`` says what it means."""
-
-    columns: Mapping[str, str] | None
-    filters: Mapping[str, Any] | None
-    symbols: Sequence[str] | None
-    start: str | pd.Timestamp | None
-    end: str | pd.Timestamp | None
-    bar: str
-    symbol: str | None
-    timezone: str | None
-    time_format: str | None
-
-
-@dataclass(frozen=True)
-class PriceRules:
-    """Everything that a piece of a price file is put through."""
-
-    columns: Mapping[str, str]
-    filters: Mapping[str, Any]
-    symbols: tuple[str, ...] | None
-    symbol: str | None
-    timezone: str | None
-    start: pd.Timestamp | None
-    end: pd.Timestamp | None
-    calendar: str
-    bar: str
-    form: TimeForm | None = None
-
-    @property
-    def length(self) -> pd.Timedelta:
-        """Length of a bar."""
-        return length_of(self.bar)
-
-    @property
-    def daily(self) -> bool:
-        """Whether bars are trading days, dated by a label."""
-        return bool(self.length == _DAY)
-
-    @property
-    def stamp(self) -> str:
-        """Canonical name of the column that dates a bar."""
-        return "date" if self.daily else "open_at"
-
-    @property
-    def wanted(self) -> list[str]:
-        """Source columns that these rules read."""
-        return [*self.columns.values(), *self.filters]
-
-
-def price_rules(
-    parts: Sequence[Table], calendar: str, also: Sequence[str] = (), **request: Unpack[PriceRequest]
-) -> PriceRules:
-    """Complete and check what was asked for; ``also`` are further columns that are needed.
-
-    Raises
-    ------
-    DataError
-        If a column has no source.
-    ConfigError
-        If the bar is longer than a day, or a setting unknown.
-    """
-    bar, symbol, timezone = request.get("bar", "1d"), request.get("symbol"), request.get("timezone")
-    form = form_of(request.get("time_format"), timezone)
-    daily = bar_length(bar, where=str(parts[0])) == _DAY
-    names = [
-        "date" if daily else "open_at",
-        *PRICE_FIELDS,
-        *(["symbol"] if symbol is None else []),
-        *also,
-    ]
-    given = mapped(parts, request.get("columns") or {}, [*names, "seen_at"])
-    strange = sorted(set(given) - {*_KNOWN, *names})
-    if strange:
-        raise ConfigError(
-            f"{parts[0]}: columns names {strange[0]!r}, which no price has. Names are {', '.join(_KNOWN)}."
-        )
-    missing = [name for name in names if name not in given]
-    if missing:
-        there = columns_of(parts[0])
-        hint = columns_hint(parts[0], there)
-        shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in there[:40]]
-        remedy = "Map them with 'columns'." if hint.startswith("Map") else hint
-        remedy += " Or set 'symbol', if all rows are of one." if missing == ["symbol"] else ""
-        raise DataError(f"{parts[0]}: no columns for {missing}; it has {shown}. {remedy}")
-    symbols = request.get("symbols")
-    start, end = range_of(request.get("start"), request.get("end"), where=str(parts[0]))
-    return PriceRules(
-        columns={name: given[name] for name in [*names, *(["seen_at"] if "seen_at" in given else [])]},
-        filters=request.get("filters") or {},
-        symbols=None if symbols is None else tuple(symbols),
-        symbol=symbol,
-        timezone=timezone,
-        start=start,
-        end=end,
-        calendar=calendar,
-        bar=bar,
-        form=form,
-    )
+def _stamps(raw: pd.DataFrame, rules: PriceRules, piece: Piece) -> tuple[pd.Series, str]:
+    """Return what dates the bars as it is written, and where it stands."""
+    if rules.time_from:
+        joined = joined_times(raw, rules.time_from, where=piece.place, remedy="Filter such rows out.")
+        return joined, f"{piece.place}, columns {' and '.join(map(repr, rules.time_from))}"
+    return raw[rules.columns[rules.stamp]], f"{piece.place}, column {rules.columns[rules.stamp]!r}"
 
 
 def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFrame:
@@ -176,7 +83,7 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
         raw, names = raw.loc[wanted], names.loc[wanted]
     else:
         names = pd.Series(rules.symbol, index=raw.index, dtype="str")
-    when, where = raw[rules.columns[rules.stamp]], f"{piece.place}, column {rules.columns[rules.stamp]!r}"
+    when, where = _stamps(raw, rules, piece)
     if rules.daily:
         bar = _days_of(when, rules, where=where).dt.tz_localize("UTC")
     else:
@@ -201,7 +108,8 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
         )
     for name in (*PRICE_FIELDS, *(["adj_close"] if "adj_close" in rules.columns else [])):
         source = rules.columns[name]
-        frame[name] = numbers_of(raw[source], where=f"{piece.place}, column {source!r}")
+        where_of = f"{piece.place}, column {source!r}"
+        frame[name] = numbers_of(raw[source], where=where_of, dialect=piece.dialect)
         bad = (frame[name] < 0) if name == "volume" else (frame[name] <= 0)
         if bad.any():
             row = int(bad.to_numpy().argmax())
@@ -470,6 +378,7 @@ def read_prices(
     timezone: str | None = None,
     adjust: Literal["none", "total_return"] = "none",
     time_format: str | None = None,
+    time_from: Sequence[str] = (),
     dialect: Dialect = PLAIN,
     progress: FileProgress | None = None,
 ) -> LoadedPrices:
@@ -502,6 +411,8 @@ def read_prices(
         dividends, so use levels only for returns, never as features or in prompts.
     time_format : str, optional
         Form of days and times in texts or figures, such as ``"%d.%m.%Y"``; see ``archive.read_news``.
+    time_from : sequence of str
+        Source columns of date and time of day, joined by a space to make ``open_at``; for bars shorter than a day.
     dialect : Dialect
         As in ``archive.read_news``.
     progress : callable, optional
@@ -555,6 +466,7 @@ def read_prices(
         symbol=symbol,
         timezone=timezone,
         time_format=time_format,
+        time_from=time_from,
     )
     counts: Counts = {}
     frames = [batch.frame for batch in bar_batches(parts, rules, counts, progress=progress)]

@@ -126,7 +126,10 @@ def read_scores(
     scores = pd.DataFrame({name: frame[present[name]] for name in ("article_id", *names)})
     scores = scores.assign(
         article_id=_ids(scores["article_id"], where),
-        **{name: numbers_of(scores[name], where=f"{where}, column {present[name]!r}") for name in names},
+        **{
+            name: numbers_of(scores[name], where=f"{where}, column {present[name]!r}", dialect=dialect)
+            for name in names
+        },
     )
     values = scores[names].to_numpy(dtype=float)
     blank = np.isnan(values).all(axis=1)

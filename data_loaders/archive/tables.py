@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Opened, Table, TableReader, damage_named
+from embargo.data_loaders.archive.numerals import numeral_hint, plain_numerals
 from embargo.data_loaders.archive.paths import ColumnPath, path_of, reach, refuse_nested
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import iso_stamp
@@ -48,11 +50,14 @@ class Piece:
         The wanted columns.
     used : int
         Bytes of the whole archive on disk that have been read so far.
+    dialect : Dialect
+        How its table is written.
     """
 
     place: str
     frame: pd.DataFrame
     used: int
+    dialect: Dialect = PLAIN
 
 
 def columns_of(part: Table) -> list[str]:
@@ -336,7 +341,7 @@ def pieces(
                     frame.index = pd.RangeIndex(read + 1, read + 1 + len(frame))
                     reached = _reached(frame, paths, str(part), first=done == 0 and read == 0)
                     read += len(frame)
-                    yield Piece(str(part), reached, before + opened.used())
+                    yield Piece(str(part), reached, before + opened.used(), part.dialect)
             before += part.size
             if progress is not None:
                 progress(done + 1, len(parts))
@@ -393,25 +398,25 @@ def truth_of(values: pd.Series, *, where: str) -> pd.Series:
     return pd.Series(np.array([*meant, False], dtype=bool)[codes], index=values.index)
 
 
-def _equals(values: pd.Series, wanted: Any, *, where: str) -> pd.Series:
+def _equals(values: pd.Series, wanted: Any, dialect: Dialect, *, where: str) -> pd.Series:
     if isinstance(wanted, bool):
         return truth_of(values, where=where) == wanted
     if isinstance(wanted, int | float) and not pd.api.types.is_numeric_dtype(values):
-        return numbers_of(values, where=where) == float(wanted)
+        return numbers_of(values, where=where, dialect=dialect) == float(wanted)
     equal: pd.Series = (values == wanted).fillna(False).astype(bool)
     return equal
 
 
-def _comparable(values: pd.Series, bound: Any, *, where: str) -> tuple[pd.Series, Any]:
+def _comparable(values: pd.Series, bound: Any, dialect: Dialect, *, where: str) -> tuple[pd.Series, Any]:
     if isinstance(values.dtype, pd.DatetimeTZDtype) and not isinstance(bound, int | float):
         stamp = iso_stamp(bound)
         return values, stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp
     if isinstance(bound, int | float) and not pd.api.types.is_numeric_dtype(values):
-        return numbers_of(values, where=where), bound
+        return numbers_of(values, where=where, dialect=dialect), bound
     return values, bound
 
 
-def _passes(values: pd.Series, rule: Any, *, where: str) -> pd.Series:
+def _passes(values: pd.Series, rule: Any, dialect: Dialect, *, where: str) -> pd.Series:
     if isinstance(rule, Mapping):
         odd = sorted(set(rule) - {"min", "max"})
         if odd or not rule:
@@ -419,7 +424,7 @@ def _passes(values: pd.Series, rule: Any, *, where: str) -> pd.Series:
         keep = values.notna()
         for side, bound in rule.items():
             try:
-                left, right = _comparable(values, bound, where=where)
+                left, right = _comparable(values, bound, dialect, where=where)
                 keep &= ((left >= right) if side == "min" else (left <= right)).fillna(False).astype(bool)
             except (TypeError, ValueError) as failure:
                 raise ConfigError(f"{where}: {side} = {bound!r} does not compare with {values.dtype}.") from failure
@@ -427,9 +432,9 @@ def _passes(values: pd.Series, rule: Any, *, where: str) -> pd.Series:
     if isinstance(rule, list | tuple | set | frozenset):
         keep = pd.Series(False, index=values.index)
         for option in rule:
-            keep |= _equals(values, option, where=where)
+            keep |= _equals(values, option, dialect, where=where)
         return keep
-    return _equals(values, rule, where=where)
+    return _equals(values, rule, dialect, where=where)
 
 
 def keep_filtered(piece: Piece, filters: Mapping[str, Any], counts: dict[str, int]) -> pd.DataFrame:
@@ -440,28 +445,29 @@ def keep_filtered(piece: Piece, filters: Mapping[str, Any], counts: dict[str, in
     """
     frame = piece.frame
     for column, rule in filters.items():
-        keep = _passes(frame[column], rule, where=f"{piece.place}, filter on {column!r}")
+        keep = _passes(frame[column], rule, piece.dialect, where=f"{piece.place}, filter on {column!r}")
         key = f"filtered:{column}"
         counts[key] = counts.get(key, 0) + int((~keep).sum())
         frame = frame.loc[keep]
     return frame
 
 
-def numbers_of(values: pd.Series, *, where: str) -> pd.Series:
-    """Read numbers; missing stays NaN.
+def numbers_of(values: pd.Series, *, where: str, dialect: Dialect = PLAIN) -> pd.Series:
+    """Read numbers, texts of them as the dialect writes them; missing stays NaN.
 
     Raises
     ------
     DataError
         Naming the first row that is no number.
     """
-    numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    numbers = pd.to_numeric(plain_numerals(values, dialect), errors="coerce").astype(float)
     odd = numbers.isna() & values.notna()
     if odd.any() and (values.dtype == object or isinstance(values.dtype, pd.StringDtype)):
         odd &= ~values.map(lambda value: str(value).strip().casefold() in ("", "nan", "none", "null", "na", "n/a"))
     if odd.any():
         row = odd.index[int(np.argmax(odd.to_numpy()))]
-        raise DataError(f"{where}, row {row}: {values.loc[row]!r} is no number. Mend or filter the row.")
+        hint = numeral_hint(str(values.loc[row]), dialect)
+        raise DataError(f"{where}, row {row}: {values.loc[row]!r} is no number. {hint}")
     return numbers
 
 

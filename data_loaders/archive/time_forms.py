@@ -104,13 +104,13 @@ class TimeForm:
     def without_clock(self, text: pd.Series) -> pd.Series:
         """Mark texts that tell no time of day: a whole serial number is a date."""
         if self.text in SERIALS:
-            return text.str.fullmatch(r"\d+(?:\.0*)?").astype(bool)
+            return text.str.fullmatch(r"\d+(?:[.,]0*)?").astype(bool)
         return pd.Series(not self.has_clock, index=text.index)
 
 
 def _from_serials(text: pd.Series, first: pd.Timestamp) -> pd.Series:
     """Read counts of days since ``first``; NaT where they lie beyond what spreadsheets count."""
-    days = pd.to_numeric(text, errors="coerce").astype(float)
+    days = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce").astype(float)
     days = days.where((days >= _FIRST_SERIAL) & (days < _LAST_SERIAL))
     # A float holds a serial to some microseconds: nobody reads more of a clock from it.
     milliseconds = (days * 86_400_000).round().astype("Int64")
@@ -135,7 +135,8 @@ def time_form(text: str) -> TimeForm:
         If a code is unknown, stands there twice, or no whole date is told.
     """
     if text in SERIALS:
-        return TimeForm(text, r"\d{2,6}(?:\.\d+)?", has_clock=True, has_zone=False)
+        # A comma is no group of thousands: 43,467 would be of the year 1900, before the first day that is read.
+        return TimeForm(text, r"\d{2,6}(?:[.,]\d+)?", has_clock=True, has_zone=False)
     parts = re.findall(r"%.?|[^%]+", text, flags=re.DOTALL)
     codes = [part[1:] for part in parts if part.startswith("%") and part != "%%"]
     unknown = [f"%{code}" for code in codes if code not in _FIGURES and code not in _WORDS]

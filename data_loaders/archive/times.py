@@ -7,6 +7,7 @@ named. A row that does not fit is an error that names it.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ from embargo.data_loaders.archive.epochs import EPOCHS, better_unit
 from embargo.data_loaders.archive.tables import numbers_of
 from embargo.data_loaders.archive.time_forms import TimeForm, form_hint, time_form
 from embargo.data_loaders.calendars import edge_of
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import UTC_DTYPE
 
 # A clock time followed by a zone; a bare date must not pass for a time at offset -01.
@@ -151,6 +152,83 @@ def _texts_of(values: pd.Series) -> pd.Series:
         return values.str.strip()
     text = values.map(lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value).strip())
     return text.astype("str")
+
+
+def joined_times(raw: pd.DataFrame, names: Sequence[str], *, where: str, remedy: str) -> pd.Series:
+    """Join the columns of a date and its time of day by a space, as one column would hold them.
+
+    Parameters
+    ----------
+    raw : DataFrame, shape (n, columns)
+        Cells as they stand.
+    names : sequence of str
+        The column of dates, then those of the rest.
+    where : str
+        Named in errors.
+    remedy : str
+        What to do about a date that has none beside it.
+
+    Returns
+    -------
+    Series of str, shape (n,), index kept; missing where there is no date.
+
+    Raises
+    ------
+    DataError
+        Naming the first date without a time of day.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive.times import joined_times
+    >>> raw = pd.DataFrame({"Datum": ["02.01.2024", None], "Uhrzeit": ["09:30", None]})
+    >>> joined_times(raw, ["Datum", "Uhrzeit"], where="news.csv", remedy="Filter it out.").tolist()
+    ['02.01.2024 09:30', nan]
+    """
+    day, *rest = (_written(raw[name]) for name in names)
+    dated, joined = day.notna(), day
+    for name, part in zip(names[1:], rest, strict=True):
+        alone = dated & part.isna()
+        if alone.any():
+            row = alone.index[int(np.argmax(alone.to_numpy()))]
+            raise DataError(
+                f"{where}, column {name!r}, row {row}: nothing stands beside {day.loc[row]!r} "
+                f"({such(alone.sum(), 'row')} here), so that nobody can tell the time of that day. {remedy}"
+            )
+        joined = joined + " " + part
+    return joined
+
+
+def check_time_from(names: Sequence[str], mapped: Collection[str], stamp: str, timezone: str | None) -> None:
+    """Refuse ``time_from`` beside what contradicts it.
+
+    Raises
+    ------
+    ConfigError
+        If it is one column alone, or its instant is mapped or counted from 1970 as well.
+    """
+    if not names:
+        return
+    if len(set(names)) != len(names) or len(names) < 2:
+        raise ConfigError(
+            f"time_from = {list(names)} names no date and time of day. Name the columns of both, in this order; one "
+            f"that holds both goes to columns, as {stamp}."
+        )
+    if stamp in mapped:
+        raise ConfigError(f"time_from and columns.{stamp} both say where times stand. Keep one of them.")
+    if timezone in EPOCHS:
+        raise ConfigError(f"time_from joins texts, and timezone = {timezone!r} is for numbers. Use one.")
+
+
+def _written(values: pd.Series) -> pd.Series:
+    """Write cells as texts, stored days without their midnight; blank ones are missing."""
+    present = values.dropna()
+    if pd.api.types.is_datetime64_dtype(present.dtype) and (present == present.dt.normalize()).all():
+        text = present.dt.strftime("%Y-%m-%d").astype("str")
+    else:
+        text = _texts_of(present)
+    written: pd.Series = text.loc[text != ""].reindex(values.index).astype("str")
+    return written
 
 
 def bare_dates_of(values: pd.Series, timezone: str | None, form: TimeForm | None = None) -> pd.Series:

@@ -19,14 +19,15 @@ from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Table, fingerprint, tables_of
 from embargo.data_loaders.archive.news import named, news_batches, one_row_per_key
 from embargo.data_loaders.archive.news_rules import NewsRequest, news_rules
-from embargo.data_loaders.archive.prices import PriceRequest, bar_batches, bars_of, locate_in, price_rules
+from embargo.data_loaders.archive.price_rules import PriceRequest, price_rules
+from embargo.data_loaders.archive.prices import bar_batches, bars_of, locate_in
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, nothing_left
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.records import Dataset
 
 _END = ":end"
 # Where they are not set, what was imported before there were such settings is recognised.
-_LATER = ("form", "symbol_separator", "symbol_case")
+_LATER = ("form", "symbol_separator", "symbol_case", "time_from")
 
 
 class Keeper(Protocol):
@@ -69,7 +70,7 @@ def _digest(content: str, rules: object, *also: object) -> str:
     """Digest what decides about the rows of an import, in whatever order it was asked for."""
     told = []
     for name, value in sorted(vars(rules).items()):
-        if name in _LATER and value is None:
+        if name in _LATER and value in (None, ()):
             continue
         if isinstance(value, frozenset):
             value = sorted(value)

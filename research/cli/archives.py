@@ -53,17 +53,33 @@ NoHeaderOption = Annotated[
 TimeFormatOption = Annotated[
     str | None, typer.Option(metavar="FORM", help="Of times that are not ISO 8601, such as '%m/%d/%Y %H:%M', or excel.")
 ]
+TimeFromOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Join these columns, date and time of day, to the time; repeat for each."),
+]
+DecimalOption = Annotated[
+    str | None, typer.Option(metavar="SIGN", help="Decimal sign of numbers in a CSV. Default: a point.")
+]
+ThousandsOption = Annotated[
+    str | None, typer.Option(metavar="SIGN", help="Between groups of three figures in a CSV. Default: none.")
+]
 SeparatorOption = Annotated[
     str | None, typer.Option(metavar="SIGN", help="Between symbols in one cell: one row for each of them.")
 ]
 CaseOption = Annotated[Case | None, typer.Option(help="Write symbols in capitals, or without.")]
 
 
-def dialect_of(delimiter: str | None, encoding: str | None, no_header: bool) -> Dialect:
+def dialect_of(
+    delimiter: str | None,
+    encoding: str | None,
+    no_header: bool,
+    decimal: str | None = None,
+    thousands: str | None = None,
+) -> Dialect:
     """Put together how files are written; a backslash and a t are a tab, which few can type."""
     from embargo.data_loaders.archive.dialect import Dialect
 
-    return Dialect("\t" if delimiter == "\\t" else delimiter, encoding, not no_header)
+    return Dialect("\t" if delimiter == "\\t" else delimiter, encoding, not no_header, decimal, thousands)
 
 
 def columns_of(given: list[str] | None) -> dict[str, str]:

@@ -60,6 +60,21 @@ class Options(NamedTuple):
     allow: list[str] | None
 
 
+class Traded(NamedTuple):
+    """How rows are traded, as far as it was said."""
+
+    fill: str | None
+    leverage: float | None
+    latency: str | None
+
+    def completed(self, config: Config | None) -> tuple[str, float, str]:
+        """Fill in what was not said: as an experiment has it, or as is usual."""
+        fill, leverage, latency = "open", 1.0, "5min"
+        if config is not None:
+            fill, leverage, latency = config.execution.fill, config.execution.leverage, config.prices.latency
+        return self.fill or fill, self.leverage or leverage, self.latency or latency
+
+
 @commands.command()
 @guarded("Nothing was written.")
 def audit(
@@ -95,18 +110,27 @@ def audit(
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Instead: weights (parquet or CSV), dated by when bars open.")
     ] = None,
-    prices: Annotated[Path | None, typer.Option(metavar="FILE", help="Bars that the strategy traded.")] = None,
-    news: Annotated[Path | None, typer.Option(metavar="FILE", help="Articles that it read.")] = None,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Bars that the strategy traded, if no config says.")
+    ] = None,
+    news: Annotated[Path | None, typer.Option(metavar="FILE", help="Articles that it read, if no config says.")] = None,
     orders: Annotated[Path | None, typer.Option(metavar="FILE", help="Its orders as they were filled.")] = None,
     calendar: Annotated[
         str | None, typer.Option(metavar="CODE", help="Exchange of the bars, such as XNYS or 24/7.")
     ] = None,
-    bar: Annotated[str, typer.Option(help="Length of a bar.")] = "1d",
-    fill: Annotated[str, typer.Option(help="Price at which rows trade: open or close.")] = "open",
-    latency: Annotated[str, typer.Option(help="Time between decision and open.")] = "5min",
+    bar: Annotated[str | None, typer.Option(help="Length of a bar. Default: 1d.")] = None,
+    fill: Annotated[
+        str | None, typer.Option(help="Price at which rows trade: open or close. Default: the config's, or open.")
+    ] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="Time between decision and open. Default: the config's, or 5min.")
+    ] = None,
     leverage: Annotated[
-        float, typer.Option(min=1.0, help="Gross exposure that the account allows, times its equity.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            min=1.0, help="Gross exposure that the account allows, times its equity. Default: the config's, or 1."
+        ),
+    ] = None,
     adjusted: Annotated[
         bool | None,
         typer.Option("--adjusted/--as-traded", help="Whether levels were adjusted for splits or dividends to come."),
@@ -129,7 +153,8 @@ def audit(
     With --signal, a function of (prices), or of (news, prices), that returns
     weights is called with other futures: its rows decided before must stay as
     they were. With --weights alone, what can be told without the function is.
-    Checks that need more are listed with what they need.
+    Checks that need more are listed with what they need. News and prices are
+    files with our columns, or those of CONFIG.toml, written as it says.
 
     With --probe the readers of each fold, out of the cache or fitted again, are
     given test news once more: with names masked, under false dates, with what
@@ -146,6 +171,8 @@ def audit(
     Example: [bold]embargo audit research/experiments/stocknet.toml --deep[/bold]
 
     Example: [bold]embargo audit --signal mine:decide --prices bars.csv --calendar XNYS --news news.csv[/bold]
+
+    Example: [bold]embargo audit mine.toml --signal mine:decide[/bold]
     """
     from embargo.research.records.folders import write_json
 
@@ -154,13 +181,21 @@ def audit(
     files = {"weights": weights, "prices": prices, "news": news, "orders": orders}
     named = [f"--{name}" for name, each in {"signal": signal, **files}.items() if each is not None]
     if named:
-        if what is not None or deep or probe or overrides or accepted or env or allow:
-            others = {"RUN": what, "--deep": deep, "--probe": probe, "--set": overrides, "--accept-data": accepted}
-            needless = ", ".join(name for name, each in {**others, "--env": env, "--allow": allow}.items() if each)
+        of_config = {"--set": overrides, "--env": env, "--allow": allow} if what is None else {}
+        others = {"--deep": deep, "--probe": probe, "--accept-data": accepted, **of_config}
+        if needless := ", ".join(name for name, each in others.items() if each):
             raise ConfigError(f"{', '.join(named)}: a strategy made elsewhere has no run. Leave {needless} out.")
-        options = {"calendar": calendar, "bar": bar, "trials": trials, "rows": rows or 12, "seed": seed}
+        options: dict[str, Any] = {"trials": trials, "rows": rows or 12, "seed": seed}
         options |= {"adjusted": adjusted, "symbols_chosen_at": chosen_at}
-        found = _elsewhere(signal, files, options, (fill, leverage), latency)
+        if what is None:
+            options |= {"calendar": calendar, "bar": bar or "1d"}
+            found = _elsewhere(signal, files, options, Traded(fill, leverage, latency), None)
+        else:
+            twice = {"--prices": prices, "--news": news, "--calendar": calendar, "--bar": bar}
+            if said := ", ".join(name for name, each in twice.items() if each is not None):
+                raise ConfigError(f"{said}: {what} says which news and prices. Leave them out, or leave it out.")
+            config = _experiment_of(what, Options(overrides, None, env, allow))[0]
+            found = _elsewhere(signal, files, options, Traded(fill, leverage, latency), config)
     elif what is None:
         raise ConfigError(
             "audit: give the folder of a run, an experiment with --deep or --probe, or --signal or --weights."
@@ -183,18 +218,25 @@ def audit(
 
 
 def _elsewhere(
-    signal: str | None, files: dict[str, Path | None], options: dict[str, Any], traded: tuple[str, float], latency: str
+    signal: str | None,
+    files: dict[str, Path | None],
+    options: dict[str, Any],
+    traded: Traded,
+    config: Config | None,
 ) -> list[dict[str, Any]]:
-    """Audit a function of the user's own, or weights."""
+    """Audit a function of the user's own, or weights, on files or on the news and prices of an experiment."""
     from pandas import Timedelta
 
     from embargo.backtest import Execution
     from embargo.research.progress import shown
-    from embargo.research.studies.strategy import audit_strategy
+    from embargo.research.run.world import load_world
+    from embargo.research.studies.strategy import audit_strategy, takes_news
 
-    fill, leverage = traded
-    if files["prices"] is None:
-        raise ConfigError("--prices: give the bars that the strategy traded, and --calendar.")
+    if files["prices"] is None and config is None:
+        raise ConfigError(
+            "--prices: give the bars that the strategy traded, and --calendar; or a config that has them."
+        )
+    fill, leverage, latency = traded.completed(config)
     if fill not in ("open", "close"):
         raise ConfigError(f"--fill {fill}: write open or close.")
     try:
@@ -202,17 +244,22 @@ def _elsewhere(
     except ValueError as failure:
         raise ConfigError(f"--latency {latency}: write a time such as 5min.") from failure
     fn = None if signal is None else _function(signal)
+    material: dict[str, Any] = {"prices": files["prices"], "news": files["news"]}
     with shown(complaints) as stages:
+        if config is not None:
+            world = load_world(config, stages)
+            material = {"prices": world.prices, "news": world.news if fn is None or takes_news(fn) else None}
+            if options["symbols_chosen_at"] is None:
+                options["symbols_chosen_at"] = config.prices.symbols_chosen_at
         stages.stage("Audit a strategy made elsewhere")
         try:
             found = audit_strategy(
                 signal=fn,
                 execution=Execution(fill="close" if fill == "close" else "open", leverage=leverage),
                 latency=waited,
-                prices=files["prices"],
                 weights=files["weights"],
-                news=files["news"],
                 orders=files["orders"],
+                **material,
                 **options,
             )
         except EmbargoError as failure:
@@ -239,6 +286,7 @@ _WRITTEN = {
     "execution=Execution(leverage=...)": "--leverage",
     "calendar='XNYS', '24/7'": "--calendar XNYS, 24/7",
     "adjusted= says": "--adjusted or --as-traded says",
+    "rite the file with commas.": "rite the file with commas, or name a config that says so in place of the file.",
     "Hand in returns= beside orders=.": "Hand in returns= and orders= of embargo.audit in Python.",
 }
 
@@ -259,7 +307,8 @@ def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:
 
     if run.is_file():
         raise ConfigError(
-            f"{run} is an experiment, not a run. Add --deep or --probe, or give the folder of a run of it."
+            f"{run} is an experiment, not a run. Add --deep or --probe, --signal or --weights to audit those on its "
+            "data, or give the folder of a run of it."
         )
     if any(given):
         raise ConfigError(

@@ -46,9 +46,12 @@ def import_(
     symbol_separator: archives.SeparatorOption = None,
     symbol_case: archives.CaseOption = None,
     time_format: archives.TimeFormatOption = None,
+    time_from: archives.TimeFromOption = None,
     delimiter: archives.DelimiterOption = None,
     encoding: archives.EncodingOption = None,
     no_header: archives.NoHeaderOption = False,
+    decimal: archives.DecimalOption = None,
+    thousands: archives.ThousandsOption = None,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the source of news. Default: the file's name.")
     ] = None,
@@ -87,7 +90,8 @@ def import_(
         "timezone": timezone,
         "symbol": symbol,
         "time_format": time_format,
-        "dialect": archives.dialect_of(delimiter, encoding, no_header),
+        "time_from": time_from or (),
+        "dialect": archives.dialect_of(delimiter, encoding, no_header, decimal, thousands),
     }
     of_news = {
         "--date-only": date_only,

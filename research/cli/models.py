@@ -323,6 +323,7 @@ def score(
         typer.Option(min=20, help="Cut longer texts, as a run does at news.max_characters (600). Default: none."),
     ] = None,
     time_format: archives.TimeFormatOption = None,
+    time_from: archives.TimeFromOption = None,
     delimiter: archives.DelimiterOption = None,
     encoding: archives.EncodingOption = None,
     no_header: archives.NoHeaderOption = False,
@@ -366,6 +367,7 @@ def score(
         max_characters=max_characters,
         symbol_case=None if symbol_case is None else symbol_case.value,
         time_format=time_format,
+        time_from=time_from or (),
         dialect=archives.dialect_of(delimiter, encoding, no_header),
     )
     folder = cache_folder(cache)

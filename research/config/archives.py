@@ -15,7 +15,7 @@ from embargo.data_loaders.simulated.grammar import MAX_SYMBOLS
 from embargo.research.config.settings import MOST, Duration, Instant, Section
 
 # What says how a file is written; a store has no use for it.
-FILE_FORM = ("timezone", "time_format", "delimiter", "encoding", "header")
+FILE_FORM = ("timezone", "time_format", "time_from", "delimiter", "encoding", "header", "decimal", "thousands")
 # Loaders of the product; others are somebody's own.
 BUILT_IN_LOADERS = ("archive", "store", "simulated")
 _OF_NEWS_FILES = (
@@ -38,10 +38,18 @@ class Written(Protocol):
     def header(self) -> bool:
         """Whether a first line names the columns."""
 
+    @property
+    def decimal(self) -> str | None:
+        """The decimal sign of numbers."""
+
+    @property
+    def thousands(self) -> str | None:
+        """The sign between groups of three figures."""
+
 
 def dialect_of(section: Written) -> Dialect:
     """How the files of a section are written; ConfigError where its settings make no sense."""
-    return Dialect(section.delimiter, section.encoding, section.header)
+    return Dialect(section.delimiter, section.encoding, section.header, section.decimal, section.thousands)
 
 
 def check_form(section: Any) -> None:
@@ -127,6 +135,9 @@ class NewsSection(Section):
     time_format: str | None = None
     """How times are written that are not ISO 8601, in the codes of strptime, or `"excel"` or `"excel1904"` for the
     serial numbers of a spreadsheet; it is never guessed."""
+    time_from: tuple[str, ...] = ()
+    """Columns of date and time of day, joined by a space to make `published_at`, such as `["Datum", "Uhrzeit"]`;
+    `time_format` is the form of both together, `"%d.%m.%Y %H:%M"`."""
     date_only: str | None = None
     """Which rows have a date but no true time: `"all"`, `"midnight"` (those at exactly 00:00), or the name of a column
     that flags them; they are known when their day ends."""
@@ -136,6 +147,10 @@ class NewsSection(Section):
     """Encoding of texts, where it is not UTF-8."""
     header: bool = True
     """Whether the first line names the columns; without one they are called `"1"`, `"2"` ..."""
+    decimal: str | None = None
+    """Decimal sign of the numbers that filters compare in a CSV, where it is no point: `","`."""
+    thousands: str | None = None
+    """Sign between groups of three figures in the numbers of a CSV, such as `"."` or `","`; unset, there is none."""
     symbol_separator: str | None = None
     """What keeps several symbols in one cell apart, such as `","`: one row per article and symbol."""
     symbol_case: Literal["upper", "lower"] | None = None
@@ -181,6 +196,7 @@ def asked_of_archive(news: NewsSection) -> dict[str, Any]:
         "symbol_flags": news.symbol_flags,
         "date_only": news.date_only,
         "time_format": news.time_format,
+        "time_from": news.time_from,
         "symbol_separator": news.symbol_separator,
         "symbol_case": news.symbol_case,
     }

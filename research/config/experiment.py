@@ -81,13 +81,21 @@ class PricesSection(Section):
     """Zone of times that carry none, such as `"America/New_York"`, or the unit of epochs, `"unix:ms"`; without it naive
     times are refused."""
     time_format: str | None = None
-    """How times are written that are not ISO 8601, in the codes of strptime; it is never guessed."""
+    """How times are written that are not ISO 8601, in the codes of strptime, or `"excel"` or `"excel1904"` for the
+    serial numbers of a spreadsheet; it is never guessed."""
+    time_from: tuple[str, ...] = ()
+    """Columns of date and time of day, joined by a space to make `open_at`, for bars shorter than a day; `time_format`
+    is the form of both together."""
     delimiter: str | None = None
     """Sign between the cells of a CSV, where it is no comma."""
     encoding: str | None = None
     """Encoding of texts, where it is not UTF-8."""
     header: bool = True
     """Whether the first line names the columns; without one they are called `"1"`, `"2"` ..."""
+    decimal: str | None = None
+    """Decimal sign of the numbers in a CSV, where it is no point: `","`."""
+    thousands: str | None = None
+    """Sign between groups of three figures in the numbers of a CSV, such as `"."` or `","`; unset, there is none."""
     filters: dict[str, Any] = Field(default_factory=dict)
     """Keep only rows whose source column has a value, one of a list, or lies in `{ min = a, max = b }`."""
     symbols: tuple[str, ...] = ()
@@ -167,6 +175,10 @@ class LabelsSection(Section):
     """Encoding of texts, where it is not UTF-8."""
     header: bool = True
     """Whether the first line names the columns; without one they are called `"1"`, `"2"` ..."""
+    decimal: str | None = None
+    """Decimal sign of the numbers in a CSV, where it is no point: `","`."""
+    thousands: str | None = None
+    """Sign between groups of three figures in the numbers of a CSV, such as `"."` or `","`; unset, there is none."""
     knowledge_cutoff: Instant | None = None
     """Latest instant that anything in the labelled file could know; an undated file needs it."""
     horizon_bars: Count = 1

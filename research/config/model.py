@@ -53,6 +53,10 @@ class ScoresSection(Section):
     """Encoding of texts, where it is not UTF-8."""
     header: bool = True
     """Whether the first line names the columns; without one they are called `"1"`, `"2"` ..."""
+    decimal: str | None = None
+    """Decimal sign of the numbers in a CSV, where it is no point: `","`."""
+    thousands: str | None = None
+    """Sign between groups of three figures in the numbers of a CSV, such as `"."` or `","`; unset, there is none."""
 
     @model_validator(mode="after")
     def _is_readable(self) -> ScoresSection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -12,23 +13,27 @@ _NEWS = {
     "article_id": "id articleid newsid storyid guid uuid tweetid docid",
     "published_at": "publishedat published publishedon pubdate publishdate publishtime publicationdate publicationtime "
     "datetime timestamp time date createdat created createdutc releasedate releasetime releasedat versioncreated "
-    "firstcreated posted postedat postdate",
+    "firstcreated posted postedat postdate datum zeitpunkt zeitstempel erschienen veroffentlicht zeit uhrzeit",
     "seen_at": "seenat seen receivedat received crawledat scrapedat fetchedat ingestedat downloadedat retrievedat "
     "capturedat updatedat updated lastupdated modified modifiedat lastmodified",
-    "symbol": "symbol symbols ticker tickers stock stocks cashtag cashtags instrument ric security asset coin",
-    "text": "headline text title tweet message content body summary description story abstract",
-    "source": "source publisher provider agency site domain feed",
+    "symbol": "symbol symbols ticker tickers stock stocks cashtag cashtags instrument ric security asset coin "
+    "kurzel borsenkurzel wertpapier aktie isin wkn",
+    "text": "headline text title tweet message content body summary description story abstract schlagzeile uberschrift "
+    "titel meldung nachricht inhalt",
+    "source": "source publisher provider agency site domain feed quelle",
     "url": "url link",
 }
 _BARS = {
-    "symbol": "symbol ticker sym stock instrument ric security asset pair coin code",
+    "symbol": "symbol ticker sym stock instrument ric security asset pair coin code kurzel borsenkurzel wertpapier "
+    "aktie isin wkn",
     "date": "date day tradedate tradingdate tradingday session datetime timestamp time openat opentime opendate start "
-    "bar dt",
-    "open": "open o openprice pxopen opening",
-    "high": "high h highprice pxhigh max",
-    "low": "low l lowprice pxlow min",
-    "close": "close c closeprice pxlast last closing price",
-    "volume": "volume vol v shares qty quantity basevolume tradedvolume turnovervolume",
+    "bar dt datum handelstag tag zeitpunkt zeitstempel zeit",
+    "open": "open o openprice pxopen opening eroffnung eroffnungskurs erster",
+    "high": "high h highprice pxhigh max hoch tageshoch hochst hochstkurs",
+    "low": "low l lowprice pxlow min tief tagestief tiefst tiefstkurs",
+    "close": "close c closeprice pxlast last closing price schluss schlusskurs letzter",
+    # Where there are pieces beside it, a German "Volumen" is money.
+    "volume": "volume vol v shares qty quantity basevolume tradedvolume turnovervolume stuck stucke stuecke volumen",
     "adj_close": "adjclose adjustedclose closeadj adjcloseprice",
 }
 # Said beside a name, of a zone or a currency, and no part of it.
@@ -40,8 +45,10 @@ LABELS = ("label", "sentiment", "polarity", "class")
 
 
 def squeezed(name: str) -> str:
-    """Return a name without case, signs, and what is said beside it."""
-    parts = re.findall(r"[a-z]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())
+    """Return a name without case, accents, signs, and what is said beside it."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    bare = "".join(sign for sign in unicodedata.normalize("NFKD", apart) if not unicodedata.combining(sign))
+    parts = re.findall(r"[a-z]+|\d+", bare.casefold())
     return "".join([part for part in parts if part not in _BESIDE] or parts)
 
 
@@ -100,7 +107,7 @@ def news_columns(frame: pd.DataFrame, priced: Collection[str]) -> tuple[dict[str
 def _times(frame: pd.DataFrame, found: Mapping[str, list[str]], chosen: dict[str, str]) -> list[str]:
     """Choose the columns of times, and say what else could be one."""
     notes: list[str] = []
-    clocks = [str(column) for column in frame.columns if _share(frame[column], _CLOCK_ALONE) > 0.95]
+    clocks = _clocks(frame)
     times = [column for column in found["published_at"] if column not in clocks]
     if not times:
         free = [str(column) for column in frame.columns if column not in {*chosen.values(), *clocks}]
@@ -114,17 +121,53 @@ def _times(frame: pd.DataFrame, found: Mapping[str, list[str]], chosen: dict[str
             f"published_at is {times[0]!r}; other columns hold times too: {_listed(others)}. Map the one at which "
             "readers first had the article."
         )
-    if clocks:
-        notes.append(
-            f"the time of day stands by itself in {_listed(clocks)}, and a time is read from one column: without it an "
-            "article is known at the end of its day. Join the two columns in the file to have the time."
-        )
+    notes += _clock_beside(frame, clocks, chosen, "published_at")
     if later := [column for column in found["seen_at"] if looks_dated(frame[column])]:
         chosen["seen_at"] = later[0]
         notes.append(
             f"seen_at is {later[0]!r}: nothing is known before it, as a text may have been changed until then."
         )
     return notes
+
+
+def _clocks(frame: pd.DataFrame) -> list[str]:
+    """Name the columns that hold a time of day and no date."""
+    return [str(column) for column in frame.columns if _share(frame[column], _CLOCK_ALONE) > 0.95]
+
+
+def _clock_beside(frame: pd.DataFrame, clocks: Sequence[str], chosen: dict[str, str], stamp: str) -> list[str]:
+    """Choose the time of day beside a date, as ``clock``, if it is one and stands beside every date."""
+    if not clocks or stamp not in chosen:
+        return []
+    date, clock = chosen[stamp], clocks[0]
+    if not pd.api.types.is_string_dtype(frame[date].dtype) or _share(frame[date], r".*\d:\d\d.*"):
+        return []
+    lacking = int((frame[date].notna() & frame[clock].isna()).sum())
+    if len(clocks) == 1 and not lacking:
+        chosen["clock"] = clock
+        return []
+    why = f"{lacking:,} dates have none beside them" if lacking else "nobody can tell which of them goes with the date"
+    note = (
+        f"the time of day stands by itself in {_listed(clocks)}, but {why}: only the date is read. To read both, set "
+        f"time_from = [{date!r}, {clock!r}] in place of {stamp}, and time_format for both together."
+    )
+    return [note]
+
+
+def _symbols_beside(frame: pd.DataFrame, chosen: Mapping[str, str]) -> str | None:
+    """Name the one column that tells rows of a date apart as symbols do; None where there is none, or several."""
+    if not frame[chosen["date"]].duplicated().any():
+        return None
+    fitting = []
+    for column in frame.columns:
+        if column in chosen.values() or not pd.api.types.is_string_dtype(frame[column].dtype):
+            continue
+        things = frame[column].nunique()
+        if things < 2 or things > len(frame) / 2 or _share(frame[column], rf"(?=.*[A-Za-z]){_SYMBOL}") < 1.0:
+            continue
+        if not frame.duplicated([chosen["date"], *_clocks(frame), column]).any():
+            fitting.append(str(column))
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def bar_columns(frame: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
@@ -141,6 +184,14 @@ def bar_columns(frame: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
         if dated:
             chosen["date"] = dated[0]
             notes.append(f"no column is named like a date; {dated[0]!r} holds dates.")
+    if "date" in chosen:
+        if "symbol" not in chosen and (found_by := _symbols_beside(frame, chosen)) is not None:
+            chosen["symbol"] = found_by
+            notes.append(
+                f"no column is named like a symbol; {found_by!r} names {frame[found_by].nunique():,} things, such as "
+                f"{frame[found_by].iloc[0]!r}, each once on a day or at a time."
+            )
+        notes += _clock_beside(frame, _clocks(frame), chosen, "date")
     if "open" in chosen and {"high", "low", "close"} <= set(chosen):
         quotes = frame[[chosen[name] for name in ("open", "high", "low", "close")]].apply(
             pd.to_numeric, errors="coerce"
@@ -164,7 +215,7 @@ def looks_dated(values: pd.Series) -> bool:
     written = (
         r"(?:[A-Za-z]{3,9},?\s+)?(?:\d{1,4}[-/. ]\s*(?:\d{1,2}|[A-Za-z]{3,9})[-/. ,]\s*\d{1,4}|[A-Za-z]{3,9} \d{1,2}).*"
     )
-    counted = pd.to_numeric(text, errors="coerce")
+    counted = pd.to_numeric(text.str.replace(r"^(\d{5}),(\d+)$", r"\1.\2", regex=True), errors="coerce")
     epochs = counted.between(3e8, 4.2e9) | counted.between(3e11, 4.2e12) | counted.between(3e14, 4.2e18)
     days = counted.between(25_000, 73_050) | text.str.fullmatch(r"(?:19|20)\d{6}(?:\d{4}|\d{6})?")
     return bool((text.str.fullmatch(written) | epochs | days).mean() > 0.95)
@@ -188,16 +239,6 @@ def symbols_in(cells: pd.Series) -> tuple[list[str], str | None]:
             if bool(parts.loc[parts != ""].str.fullmatch(_SYMBOL).mean() > 0.95):
                 return sorted(set(parts) - {""}), sign
     return sorted(set(text)), None
-
-
-def decimal_commas(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[str, str] | None:
-    """Return the first column whose numbers have a comma where a point should be, and one of them."""
-    for column in columns:
-        text = texts_of(frame[column]) if pd.api.types.is_string_dtype(frame[column].dtype) else pd.Series(dtype="str")
-        odd = text.str.fullmatch(r"-?\d{1,3}(?:\.?\d{3})*,\d+") if len(text) else text
-        if len(text) and odd.mean() > 0.05:
-            return column, str(text.loc[odd].iloc[0])
-    return None
 
 
 def _symbols(

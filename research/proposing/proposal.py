@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from embargo.data_loaders.archive import read_prices, stream_news
+from embargo.data_loaders.archive.times import joined_times
 from embargo.data_loaders.errors import EmbargoError
 from embargo.data_loaders.schemas import Prices
 from embargo.models.loading.devices import device_type
@@ -19,7 +20,6 @@ from embargo.research.proposing.clocks import day_settings, zone_settings
 from embargo.research.proposing.columns import (
     LABELS,
     bar_columns,
-    decimal_commas,
     news_columns,
     squeezed,
     symbols_in,
@@ -27,6 +27,7 @@ from embargo.research.proposing.columns import (
 )
 from embargo.research.proposing.exchange import ProposedBars, bars_of, suggested_calendars
 from embargo.research.proposing.lines import Setting, comment, section
+from embargo.research.proposing.numbers import number_settings
 from embargo.research.proposing.sheets import Sheet, distinct, open_sheet
 from embargo.research.proposing.spans import split_settings
 from embargo.research.proposing.stamps import StampForm, stamp_form
@@ -34,7 +35,9 @@ from embargo.research.proposing.stamps import StampForm, stamp_form
 Venue = Literal["yahoo", "bybit"]
 _QUOTES = ("open", "high", "low", "close", "volume")
 # Keys of a section that a loader of files is told as they are.
-_OF_LOADER = ("columns", "timezone", "time_format", "date_only", "symbol", "symbol_separator", "symbol_case", "bar")
+_OF_LOADER = (
+    "columns", "timezone", "time_format", "time_from", "date_only", "symbol", "symbol_separator", "symbol_case", "bar"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,13 +169,22 @@ def _opening() -> list[str]:
 def _of_file(path: Path, now: pd.Timestamp, beside: Path, said: str | None) -> _Priced:
     sheet = open_sheet(path)
     columns, notes = bar_columns(sheet.frame)
-    settings = [Setting("path", _relative(path, beside)), *sheet.settings]
+    numbers = number_settings(sheet.frame, [columns[name] for name in (*_QUOTES, "adj_close") if name in columns])
+    settings = [Setting("path", _relative(path, beside)), *sheet.settings, *numbers]
+    signs = {one.key: one.value for one in numbers if one.standing == "confirm"}
+    sheet = replace(sheet, dialect=replace(sheet.dialect, **signs))
     symbols, of_rows = _symbols_of_bars(sheet, columns, settings)
     settings += _lacking(sheet, columns)
     if "date" not in columns:
         return _Priced(settings, symbols)
     stored = sheet.frame[columns["date"]]
     round_the_clock = suggested_calendars(symbols) == ["24/7"]
+    clock = columns.get("clock")
+    if clock is not None and not _of_a_day(sheet, columns["date"], of_rows):
+        stored = _joined(sheet, columns["date"], clock)
+        settings.append(_time_from(sheet, columns["date"], clock))
+    else:
+        clock = None
     form = stamp_form(stored, now=now, groups=of_rows, weekdays=not round_the_clock, said=said)
     settings += _form_settings(form)
     bars = None
@@ -183,7 +195,8 @@ def _of_file(path: Path, now: pd.Timestamp, beside: Path, said: str | None) -> _
         note = "the calendar is told from the days with bars, once the form of their dates is settled."
         settings.append(Setting("calendar", "?", (note,), "confirm"))
     dated = "date" if bars is None or bars.daily else "open_at"
-    mapped = {dated: columns["date"]} | {name: columns[name] for name in ("symbol", *_QUOTES) if name in columns}
+    dates = {} if clock is not None else {dated: columns["date"]}
+    mapped = dates | {name: columns[name] for name in ("symbol", *_QUOTES) if name in columns}
     settings.insert(1, _mapped(mapped, notes))
     if "adj_close" in columns:
         note = (
@@ -197,6 +210,24 @@ def _of_file(path: Path, now: pd.Timestamp, beside: Path, said: str | None) -> _
     return _Priced(settings, symbols, bars, panels)
 
 
+def _of_a_day(sheet: Sheet, date: str, of_rows: pd.Series) -> bool:
+    """Tell whether each date stands there once for a symbol, so that a time of day beside it says nothing more."""
+    return not pd.DataFrame({"date": sheet.frame[date], "symbol": of_rows}).duplicated().any()
+
+
+def _joined(sheet: Sheet, date: str, clock: str) -> pd.Series:
+    return joined_times(sheet.frame, [date, clock], where=str(sheet.path), remedy="Filter such rows out.")
+
+
+def _time_from(sheet: Sheet, date: str, clock: str) -> Setting:
+    row = sheet.frame[date].first_valid_index()
+    note = (
+        f"{date!r} holds dates and {clock!r} the time of day beside each, such as {sheet.frame[date].loc[row]!r} and "
+        f"{sheet.frame[clock].loc[row]!r}; no other column holds such times."
+    )
+    return Setting("time_from", [date, clock], (note,), "confirm")
+
+
 def _symbols_of_bars(sheet: Sheet, columns: Mapping[str, str], settings: list[Setting]) -> tuple[list[str], pd.Series]:
     if "symbol" in columns:
         rows = sheet.frame[columns["symbol"]].astype("str")
@@ -208,15 +239,7 @@ def _symbols_of_bars(sheet: Sheet, columns: Mapping[str, str], settings: list[Se
 
 
 def _lacking(sheet: Sheet, columns: Mapping[str, str]) -> list[Setting]:
-    """Name columns that bars need and the file does not seem to have; refuse numbers that cannot be read."""
-    quotes = [columns[name] for name in _QUOTES if name in columns]
-    if (found := decimal_commas(sheet.frame, quotes)) is not None:
-        column, cell = found
-        note = (
-            f"column {column!r} writes numbers with a comma, such as {cell!r}, which are not read. Write the file "
-            f"again with points ({cell.replace('.', '').replace(',', '.')})."
-        )
-        return [Setting("path", None, (note,), "open")]
+    """Name columns that bars need and the file does not seem to have."""
     lacking = [name for name in ("date", *_QUOTES) if name not in columns]
     if not lacking:
         return []
@@ -267,20 +290,26 @@ def _of_news(
     sheet: Sheet, priced: _Priced, now: pd.Timestamp, beside: Path, said: str | None
 ) -> tuple[list[Setting], StampForm, pd.DataFrame | None]:
     columns, notes = news_columns(sheet.frame, priced.symbols)
-    settings = [Setting("path", _relative(sheet.path, beside)), _mapped(columns, notes), *sheet.settings]
+    date, clock = columns.get("published_at"), columns.pop("clock", None)
+    named = {name: column for name, column in columns.items() if clock is None or name != "published_at"}
+    settings = [Setting("path", _relative(sheet.path, beside)), _mapped(named, notes), *sheet.settings]
     lacking = [name for name in ("published_at", "text") if name not in columns]
     if lacking:
         there = ", ".join(map(repr, list(sheet.frame.columns)[:20]))
         note = f"no column is like {' or '.join(lacking)}; there are {there}. Name it as columns has the others."
         settings.append(Setting("columns", None, (note,), "open"))
     settings += _symbol_settings(sheet, columns, priced)
-    if "published_at" not in columns:
+    if date is None:
         return settings, StampForm("unknown"), None
     around = None if priced.bars is None else priced.bars.days
-    form = stamp_form(sheet.frame[columns["published_at"]], now=now, around=around, said=said)
+    stored = sheet.frame[date]
+    if clock is not None:
+        settings.append(_time_from(sheet, date, clock))
+        stored = _joined(sheet, date, clock)
+    form = stamp_form(stored, now=now, around=around, said=said)
     settings += [*_form_settings(form), *day_settings(form)]
     read = None if lacking else _read_news(sheet, settings, form)
-    settings += zone_settings(form, columns["published_at"], read, priced.calendar, priced.panels)
+    settings += zone_settings(form, date if clock is None else clock, read, priced.calendar, priced.panels)
     return settings, form, read
 
 

@@ -115,6 +115,8 @@ def stamp_form(
     judged = _Judge(now.tz_convert("UTC").tz_localize(None), groups, weekdays, around)
     # Whole numbers of a column with gaps are floats.
     digits = text.str.replace(r"\.0+$", "", regex=True)
+    # A serial number may have a decimal comma; it has no thousands, or it would be of the year 1900.
+    digits = digits.str.replace(r"^(\d{5}),(\d+)$", r"\1.\2", regex=True)
     if digits.str.fullmatch(r"\d+(?:\.\d+)?").all():
         return _of_numbers(digits, judged)
     if text.str.match(_ISO).all() and (iso := _iso(text)) is not None:

@@ -330,6 +330,7 @@ def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> L
         symbol=prices.symbol,
         timezone=prices.timezone,
         time_format=prices.time_format,
+        time_from=prices.time_from,
         dialect=dialect_of(prices),
         progress=stages.stage("Read the prices"),
     )

@@ -29,7 +29,6 @@ NOT_RUN = {
     "files.md": 1,
     "gpu.md": 2,
     "readers.md": 1,
-    "runs.md": 1,
     "scale.md": 1,
     "strategy.md": 1,
     "studies.md": 3,

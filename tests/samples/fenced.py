@@ -111,5 +111,9 @@ def _command(line: str) -> None:
         return
     assert words[0] == "embargo", f"{line!r} is no command of the product; say no-run and why"
     wanted = int(found[1]) if (found := _STATUS.search(line)) else 0
-    done = embargo(*words[1:])
+    # As a shell does it: runs/mine-* is what is there of that name.
+    arguments = [
+        each for word in words[1:] for each in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+    ]
+    done = embargo(*arguments)
     assert done.exit_code == wanted, f"{line}\n{done.output}\n{done.exception!r}"

@@ -192,19 +192,36 @@ def _chosen_at(given: pd.Timestamp | str) -> pd.Timestamp:
         ) from failure
 
 
-def _takes(signal: Callable[..., pd.DataFrame], *, with_news: bool) -> None:
-    """Refuse a function that cannot be called with what there is; what does not tell is tried."""
+def takes_news(signal: Callable[..., pd.DataFrame]) -> bool:
+    """Tell whether a function is one of (news, prices), and not of prices with settings that have defaults.
+
+    Examples
+    --------
+    >>> from embargo.research.studies.strategy import takes_news
+    >>> takes_news(lambda prices, bars=20: prices.close), takes_news(lambda news, prices: prices.close)
+    (False, True)
+    """
+    return not _fits(signal, 1)
+
+
+def _fits(signal: Callable[..., pd.DataFrame], count: int) -> bool:
+    """Tell whether a function can be called with so many arguments; what does not tell is tried."""
     try:
         form = inspect.signature(signal)
     except (ValueError, TypeError):
-        return
+        return True
+    try:
+        form.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _takes(signal: Callable[..., pd.DataFrame], *, with_news: bool) -> None:
+    """Refuse a function that cannot be called with what there is."""
 
     def fits(count: int) -> bool:
-        try:
-            form.bind(*range(count))
-        except TypeError:
-            return False
-        return True
+        return _fits(signal, count)
 
     if with_news and not fits(2) and fits(1):
         raise DataError(

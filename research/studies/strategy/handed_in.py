@@ -97,18 +97,20 @@ def _refuse_words(news: pd.DataFrame) -> None:
 _IN_FILE = "Name it so in the file."
 _SETTINGS = (
     (
-        r"Map (it|them) with '?columns[^.]*?('\.\.\.'\})?'?(, or join some with text_from)?\.(?= |$)",
+        r"Map (it|them) with '?columns[^.]*?('\.\.\.'\})?'?(, or join (?:some|date)[^.]*)?\.(?= |$)",
         "Name it so in the file.",
     ),
     (r"Map a symbol column, set a constant 'symbol', or use symbol_flags\.", "Add a column symbol to the file."),
     (r" Or set 'symbol', if all rows are of one\.", ""),
     (r"Map or filter by one of these\.", _IN_FILE),
     (r"set delimiter = \S+ if that parts the cells\.", "write the file with commas."),
+    (r"Cells kept apart by another sign than a comma need delimiter = .*", "Write the file with commas."),
     (r"If its first line is no header, set header = false.*", "Give the file a line of column names."),
     (r", or put these letters into time_format and name the source's zone with 'timezone'\.", ", or Z."),
     (r", or name the source's zone with 'timezone'(?: in the config)?\.", ", such as +00:00, or Z."),
     (r"Name (it with 'timezone', one of|its unit with 'timezone', such as) .*", "Write times as 2020-01-31T09:30:00Z."),
     (r"Mend or filter the row\.", "Mend it, or leave the row out."),
+    (r"If .* set (?:decimal|thousands) = .*", "Write numbers as 1234.5."),
     (
         r"If the file keeps the time of a zone, name it with timezone;",
         "If times are of a zone, write its offset;",

@@ -316,9 +316,9 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
         read_news(tmp_path / "nowhere.parquet", columns=MAP)
     with pytest.raises(MissingPartError, match="holds no"):
         read_news(tmp_path, columns=MAP)
-    (tmp_path / "x.xlsx").write_text("x")
-    with pytest.raises(DataError, match=r"'.xlsx' is unknown"):
-        read_news(tmp_path / "x.xlsx", columns=MAP)
+    (tmp_path / "x.docx").write_text("x")
+    with pytest.raises(DataError, match=r"'.docx' is unknown"):
+        read_news(tmp_path / "x.docx", columns=MAP)
     broken = tmp_path / "b.jsonl"
     broken.write_text(json.dumps(STORIES[0]) + "\n{broken\n")
     with pytest.raises(DataError, match="line 2: not JSON"):

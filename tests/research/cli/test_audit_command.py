@@ -21,6 +21,8 @@ from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.models import Calibration
 from embargo.research.cli.commands import app
 from embargo.research.run import perturbation, probing
+from embargo.research.studies import strategy
+from embargo.research.studies.strategy.audit import audit_strategy as strategy_of
 
 SMALL = str(files("embargo.research.examples") / "small.toml")
 
@@ -191,6 +193,88 @@ def test_a_function_of_ones_own_is_audited(elsewhere, tmp_path, monkeypatch):
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found[0]["code"], found[0]["verdict"], found[0]["evidence"][0]["column"]) == ("T1", "leak", "close")
     assert {row["verdict"] for row in found} >= {"pass", "leak", "not-tested"}
+
+
+WRITTEN = """
+name = "mine"
+labels = { source = "returns" }
+split = { first_test = 2016-01-01 }
+
+[news]
+path = "german.csv"
+delimiter = ";"
+time_from = ["Datum", "Uhrzeit"]
+time_format = "%d.%m.%Y %H:%M:%S"
+timezone = "UTC"
+unpriced = "drop"
+
+[prices]
+path = "kurse.csv"
+delimiter = ";"
+decimal = ","
+columns = { date = "Datum" }
+"""
+
+
+@pytest.fixture(scope="module")
+def written(elsewhere, tmp_path_factory):
+    """The same news and bars as a spreadsheet writes them, with a config that says so."""
+    folder = tmp_path_factory.mktemp("written")
+    bars = pd.read_csv(elsewhere / "bars.csv").drop(columns="open_at").rename(columns={"date": "Datum"})
+    bars.to_csv(folder / "kurse.csv", sep=";", decimal=",", index=False)
+    news = pd.read_csv(elsewhere / "news.csv", parse_dates=["published_at"])
+    told = news.assign(
+        Datum=news["published_at"].dt.strftime("%d.%m.%Y"), Uhrzeit=news["published_at"].dt.strftime("%H:%M:%S")
+    )
+    told.drop(columns="published_at").to_csv(folder / "german.csv", sep=";", index=False)
+    (folder / "mine.toml").write_text(WRITTEN)
+    (folder / "my_own.py").write_text(MINE)
+    return folder
+
+
+@pytest.mark.parametrize(("function", "status"), [("peeks", 3), ("honest", 0)])
+def test_a_strategy_is_audited_on_the_news_and_prices_of_a_config(function, status, written, tmp_path, monkeypatch):
+    monkeypatch.chdir(written)
+    done = audit("mine.toml", "--signal", f"my_own:{function}", "--rows", 3, "--json", tmp_path / "found.json")
+    assert done.exit_code == status, done.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["verdict"] for row in found].count("leak") == (1 if status else 0)
+
+
+def test_a_strategy_is_decided_and_filled_as_the_config_says_unless_another_is_said(written, monkeypatch):
+    monkeypatch.chdir(written)
+    # Two days ahead of its bar, honest rows read closes that were not yet made.
+    early = ["mine.toml", "--signal", "my_own:honest", "--rows", 3, "--set", "prices.latency=2D"]
+    assert audit(*early).exit_code == 3
+    assert audit(*early, "--latency", "5min").exit_code == 0
+    # What is filled at the close may know more than what is filled at the open.
+    seen = []
+    monkeypatch.setattr(strategy, "audit_strategy", lambda **told: seen.append(told) or strategy_of(**told))
+    config = ["mine.toml", "--signal", "my_own:honest", "--rows", 3, "--set", "execution.fill=close"]
+    audit(*config)
+    audit(*config, "--fill", "open")
+    assert [told["execution"].fill for told in seen] == ["close", "open"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--prices", "kurse.csv"], "--prices: mine.toml says which news and prices"),
+        (["--calendar", "XNYS", "--bar", "1d"], "--calendar, --bar: mine.toml says"),
+        (["--deep"], "has no run. Leave --deep out"),
+    ],
+)
+def test_a_config_says_alone_which_data_a_strategy_read(arguments, told, written, monkeypatch):
+    monkeypatch.chdir(written)
+    done = audit("mine.toml", "--signal", "my_own:honest", *arguments)
+    assert (done.exit_code, told in " ".join(done.output.split())) == (2, True), done.output
+
+
+def test_a_file_of_another_form_is_refused_with_the_way_to_read_it(written, monkeypatch):
+    monkeypatch.chdir(written)
+    done = audit("--signal", "my_own:peeks", "--prices", "kurse.csv", "--calendar", "XNYS")
+    assert done.exit_code == 1
+    assert "or name a config that says so in place of the file" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("file", ["scored.csv", "lists.jsonl"])

@@ -15,6 +15,7 @@ from samples.loopback_commands import embargo
 from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
 
 NEW_YORK = "America/New_York"
+QUOTES = ("open", "high", "low", "close")
 FIRST_OF_EXCEL = pd.Timestamp("1899-12-30")
 
 
@@ -133,6 +134,99 @@ def test_parquet_in_utc_needs_nothing_to_be_settled(tmp_path: Path, market: tupl
     is_validated(tmp_path, text)
 
 
+def german(value: float) -> str:
+    return f"{value:,.2f}".translate(str.maketrans({",": ".", ".": ","}))
+
+
+def test_german_names_decimal_commas_and_times_in_two_columns(
+    tmp_path: Path, market: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    news, bars = market
+    local = wall(news["published_at"])
+    pd.DataFrame(
+        {
+            "Datum": local.dt.strftime("%d.%m.%Y"),
+            "Uhrzeit": local.dt.strftime("%H:%M"),
+            "Kürzel": news["symbol"],
+            "Schlagzeile": news["text"],
+        }
+    ).to_csv(tmp_path / "news.csv", sep=";", index=False, encoding="cp1252")
+    quotes = {"open": "Eröffnung", "high": "Hoch", "low": "Tief", "close": "Schluss"}
+    table = bars[["symbol"]].assign(Datum=wall(bars["open_at"]).dt.strftime("%d.%m.%Y"))
+    table = table.assign(**{name: bars[name].map(german) for name in quotes})
+    table["Volumen"] = bars["volume"].round().map(lambda count: f"{count:,.0f}".replace(",", "."))
+    table.rename(columns=quotes | {"symbol": "Kürzel"}).to_csv(
+        tmp_path / "prices.csv", sep=";", index=False, encoding="cp1252"
+    )
+    text, config, said = proposed(tmp_path, "news.csv", "prices.csv")
+    assert "1 left open: news.timezone" in said
+    assert config["news"]["columns"] == {"text": "Schlagzeile", "symbol": "Kürzel"}
+    assert config["news"]["time_from"] == ["Datum", "Uhrzeit"]
+    assert config["news"]["time_format"] == "%d.%m.%Y %H:%M"
+    assert config["prices"]["columns"] == quotes | {"symbol": "Kürzel", "date": "Datum", "volume": "Volumen"}
+    assert [config["prices"][key] for key in ("decimal", "thousands", "calendar")] == [",", ".", "XNYS"]
+    # The clock is judged by the joined times: the true zone fits, and one that shows news early does not.
+    flat = " ".join(text.replace("\n#", "").split())
+    assert f"{NEW_YORK} fits: prices moved at the stamps" in flat
+    refused = embargo("validate", str(tmp_path / "mine.toml"))
+    assert (refused.exit_code, "columns 'Datum' and 'Uhrzeit', row 1" in refused.stderr) == (1, True)
+    is_validated(tmp_path, settled(text, timezone=f'"{NEW_YORK}"'))
+
+
+def test_signs_that_no_cell_tells_apart_are_left_open_and_refused_until_then(
+    tmp_path: Path, market: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    news, bars = market
+    news[["published_at", "symbol", "text"]].to_parquet(tmp_path / "news.parquet", index=False)
+    either = {name: bars[name].clip(1.0, 999.0).map("{:.3f}".format).str.replace(".", ",") for name in QUOTES}
+    days = wall(bars["open_at"]).dt.strftime("%Y-%m-%d")
+    bars.assign(date=days, volume=100, **either).drop(columns="open_at").to_csv(
+        tmp_path / "prices.csv", sep=";", index=False
+    )
+    text, config, said = proposed(tmp_path, "news.parquet", "prices.csv")
+    assert "left open: prices.decimal, prices.thousands" in said
+    assert not {"decimal", "thousands"} & set(config["prices"])
+    refused = embargo("validate", str(tmp_path / "mine.toml"))
+    assert (refused.exit_code, "set decimal = ','; if it parts thousands" in refused.stderr) == (1, True)
+    answer = embargo("validate", str(tmp_path / "mine.toml"), "--set", "prices.decimal=','")
+    assert answer.exit_code in (0, 4), answer.stderr
+    assert '# decimal = ","' in text
+    assert '# thousands = ","' in text
+
+
+def test_a_column_of_symbols_without_a_telling_name_is_found(
+    tmp_path: Path, market: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    news, bars = market
+    news[["published_at", "text"]].assign(firma=news["symbol"]).to_csv(tmp_path / "news.csv", index=False)
+    bars.assign(date=wall(bars["open_at"]).dt.strftime("%Y-%m-%d")).drop(columns="open_at").rename(
+        columns={"symbol": "firma"}
+    ).to_csv(tmp_path / "prices.csv", index=False)
+    text, config, said = proposed(tmp_path, "news.csv", "prices.csv")
+    assert "left open" not in said
+    assert config["news"]["columns"]["symbol"] == config["prices"]["columns"]["symbol"] == "firma"
+    assert "'firma' names 6 things, such as" in " ".join(text.replace("\n#", "").split())
+
+
+def test_hourly_bars_with_date_and_time_apart(tmp_path: Path) -> None:
+    news, bars = hourly()
+    news[["published_at", "symbol", "text"]].to_parquet(tmp_path / "news.parquet", index=False)
+    apart = bars.assign(date=bars["open_time"].dt.strftime("%d.%m.%Y"), time=bars["open_time"].dt.strftime("%H:%M"))
+    apart.drop(columns="open_time").to_csv(tmp_path / "prices.csv", index=False)
+    _, config, said = proposed(tmp_path, "news.parquet", "prices.csv")
+    assert "left open: prices.timezone" in said
+    assert config["prices"]["time_from"] == ["date", "time"]
+    assert [config["prices"][key] for key in ("time_format", "bar")] == ["%d.%m.%Y %H:%M", "1h"]
+    answer = embargo("validate", str(tmp_path / "mine.toml"), "--set", "prices.timezone='UTC'")
+    assert answer.exit_code in (0, 4), answer.stderr
+    # A time beside every day of daily bars says nothing more.
+    daily = apart.loc[apart["time"] == "16:00"].drop(columns="open_time")
+    daily.to_csv(tmp_path / "prices.csv", index=False)
+    _, config, _ = proposed(tmp_path, "news.parquet", "prices.csv")
+    assert "time_from" not in config["prices"]
+    assert config["prices"]["time_format"] == "%d.%m.%Y"
+
+
 def hourly() -> tuple[pd.DataFrame, pd.DataFrame]:
     made = simulate_market(SimulatedMarket(n_symbols=4, start="2019-01-01", end="2019-06-30", seed=7_300_002))
     coins = dict(zip(made.prices.symbols, ("BTC/USDT", "ETH/USDT", "XRP/USDT", "LTC/USDT"), strict=True))
@@ -233,7 +327,18 @@ def spoilt(news: pd.DataFrame, bars: pd.DataFrame, how: str) -> tuple[pd.DataFra
     rows = pd.DataFrame({"time": news["published_at"], "symbol": news["symbol"], "text": news["text"]})
     days = bars.assign(date=wall(bars["open_at"]).dt.strftime("%Y-%m-%d")).drop(columns="open_at")
     change: dict[str, Callable[[], tuple[pd.DataFrame, pd.DataFrame]]] = {
-        "commas": lambda: (rows, days.assign(close=days["close"].map(lambda x: f"{x:.2f}".replace(".", ",")))),
+        "one comma": lambda: (rows, days.assign(close=days["close"].map(lambda x: f"{x:.2f}".replace(".", ",")))),
+        "two clocks": lambda: (
+            rows.assign(Date=wall(rows.pop("time")).dt.strftime("%Y-%m-%d"), Time="09:30", Heard="10:30"),
+            days,
+        ),
+        "gaps in the clock": lambda: (
+            rows.assign(
+                Date=wall(rows["time"]).dt.strftime("%Y-%m-%d"),
+                Time=pd.Series("09:30", rows.index).where(rows.index > 1),
+            ).drop(columns="time"),
+            days,
+        ),
         "no volume": lambda: (rows, days.drop(columns="volume")),
         "closing stamps": lambda: (rows, days.assign(date=days["date"] + " 16:00")),
         "several": lambda: (rows.assign(symbol=rows["symbol"] + ", " + rows["symbol"].iloc[0]), days),
@@ -252,14 +357,16 @@ def spoilt(news: pd.DataFrame, bars: pd.DataFrame, how: str) -> tuple[pd.DataFra
 @pytest.mark.parametrize(
     ("how", "said", "config"),
     [
-        ("commas", "column 'close' writes numbers with a comma, such as", {}),
+        ("one comma", "has a decimal comma, and", {}),
+        ("two clocks", "nobody can tell which of them goes with the date: only the date is read", {"date_only": "all"}),
+        ("gaps in the clock", "2 dates have none beside them", {"date_only": "all"}),
         ("no volume", "a file without volume cannot be traded from", {}),
         ("closing stamps", "A daily bar is named by its trading day alone", {}),
         ("several", "name several symbols between ','", {"symbol_separator": ","}),
         ("small letters", "the news write 'aldr', and the prices 'ALDR'", {"symbol_case": "upper"}),
         ("midnights", "exactly midnight, which chance makes one in 1,440", {"date_only": "midnight"}),
         ("two times", "nothing is known before it", {}),
-        ("clock apart", "Join the two columns", {"date_only": "all", "timezone": "Etc/GMT+12"}),
+        ("clock apart", "'Date' holds dates and 'Time' the time of day", {"time_from": ["Date", "Time"]}),
         ("words", "is like no known form of times", {}),
     ],
 )
