@@ -44,6 +44,7 @@ from embargo.research.run.chance import shuffle_news
 from embargo.research.run.cutoff import Rival, either_side
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.given_scores import scores_told
+from embargo.research.run.kept_books import KeptBooks
 from embargo.research.run.look_back import look_back
 from embargo.research.run.measurement import Measured, estimate, measure
 from embargo.research.run.memory import Memory
@@ -157,7 +158,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     fused = fuse(plan, reading.scored, memory.fusions)
     scored = traded_news(plan, reading.scored)
     stages.stage("Trade through vectorbt" if config.execution.engine == "vectorbt" else "Trade through the kernel")
-    result = trade(plan, scored, fused)
+    shelf = KeptBooks(cache / "books")
+    result = trade(plan, scored, fused, shelf)
     returns = result.books.returns.to_numpy(dtype=float)
     # An attempt that never traded is an attempt all the same.
     trial = ledger.Trial(
@@ -181,7 +183,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     measured = measure(plan, reading, result, permutations, attempts, rivals)
     metrics = replace(
         measured.metrics,
-        truth=_truth(plan, scored),
+        truth=_truth(plan, scored, shelf),
         either_side=either_side(plan, reading.manifests, result),
         fusion=None if fused is None else FusionFigures(models=tuple(fused.manifest()), counts=fused.counts),
         **_data_figures(plan, result),
@@ -336,12 +338,12 @@ def window_of(plan: Plan) -> TradedWindow:
     return window_on(prices, plan.config.prices.bar)
 
 
-def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
+def _truth(plan: Plan, scored: pd.DataFrame, shelf: KeptBooks) -> TruthFigures | None:
     """Trade the simulated market's own sentiment down the same path; nothing for real data."""
     truth, known = plan.world.truth, perfect_scores(plan.world, scored)
     if known is None or truth is None:
         return None
-    perfect = estimate(plan, trade(plan, known).books.returns)
+    perfect = estimate(plan, trade(plan, known, None, shelf).books.returns)
     return TruthFigures(
         information_coefficient=truth.information_coefficient,
         perfect_sharpe=perfect.sharpe,
