@@ -24,6 +24,7 @@ from embargo.backtest.significance import (
 )
 from embargo.research.progress import Advance
 from embargo.research.run.fusion import Fused
+from embargo.research.run.kept import Kept
 from embargo.research.run.plan import Plan
 from embargo.research.run.trading import Trade, market_of, signal_of
 from embargo.signals.aggregation import Evidence, half_life_in_bars
@@ -75,10 +76,12 @@ def shuffle_news(
     progress: Advance,
     fused: Fused | None = None,
     ways: Sequence[Way] = WAYS,
+    kept: Kept | None = None,
 ) -> dict[Way, PermutationResult]:
     """Break the link between news and market in the ways the panel allows, and ask how often chance does as well.
 
     Each draw moves what the articles said to other bars or symbols, or turns it round, then is traded as by `replay`.
+    What the same evidence earned on the same market by the same rules is looked up where results are ``kept``.
 
     Returns
     -------
@@ -100,8 +103,8 @@ def shuffle_news(
     def advance(before: int, done: int, _: int) -> None:
         progress(before + done, len(ways) * draws)
 
-    return {
-        way: permutation_test(
+    def test(number: int, way: Way) -> PermutationResult:
+        return permutation_test(
             sharpe_of,
             partial(rearrangement, way, shape, block),
             observed=observed,
@@ -111,6 +114,14 @@ def shuffle_news(
             seed=np.random.default_rng([plan.config.seed, 1 + WAYS.index(way)]),
             progress=partial(advance, number * draws),
         )
+
+    if kept is None or fused is not None:
+        return {way: test(number, way) for number, way in enumerate(ways)}
+    # All that `rearranged_returns` trades by, and what is drawn.
+    traded_by = [decision.evidence, decision.limits, plan.rules, market_of(plan), plan.config.portfolio.initial_cash]
+    drawn = [observed, shape, block, draws, plan.config.seed, plan.world.periods_per_year]
+    return {
+        way: kept.of("shuffle_news", [way, *drawn, *traded_by], partial(test, number, way), PermutationResult)
         for number, way in enumerate(ways)
     }
 

@@ -44,6 +44,7 @@ from embargo.research.run.chance import shuffle_news
 from embargo.research.run.cutoff import Rival, either_side
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.given_scores import scores_told
+from embargo.research.run.kept import Kept
 from embargo.research.run.kept_books import KeptBooks
 from embargo.research.run.look_back import look_back
 from embargo.research.run.measurement import Measured, estimate, measure
@@ -176,11 +177,12 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     # killed from here on was an attempt all the same.
     ledger.record(place, window, trial, returns)
     attempts = tried_around(place, window, elsewhere=config.statistics.trials_elsewhere).joined(trial, returns)
-    permutations = shuffle_news(plan, result, stages.stage("Shuffle the news against the market"), fused)
+    kept = Kept(cache / "computed")
+    permutations = shuffle_news(plan, result, stages.stage("Shuffle the news against the market"), fused, kept=kept)
     rival = _rival(plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
     rivals = {} if rival is None else {"lexicon": rival.weights}
-    measured = measure(plan, reading, result, permutations, attempts, rivals)
+    measured = measure(plan, reading, result, permutations, attempts, rivals, kept)
     metrics = replace(
         measured.metrics,
         truth=_truth(plan, scored, shelf),
@@ -191,7 +193,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
 
     first = Carried(plan, reading, result, fused)
     repeat = partial(perturb_once, first, memory, cache, seed=config.seed)
-    findings = audit(_trail(first, rival, attempts, measured, repeat), stages)
+    findings = audit(_trail(first, rival, attempts, measured, repeat, kept), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     said = [*scores_told(plan.world, plan.parts), *cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
@@ -353,7 +355,12 @@ def _truth(plan: Plan, scored: pd.DataFrame, shelf: KeptBooks) -> TruthFigures |
 
 
 def _trail(
-    run: Carried, rival: Rival | None, attempts: Attempts, measured: Measured, repeat: Callable[[], Finding]
+    run: Carried,
+    rival: Rival | None,
+    attempts: Attempts,
+    measured: Measured,
+    repeat: Callable[[], Finding],
+    kept: Kept,
 ) -> Trail:
     plan, reading, result, fused = run.plan, run.reading, run.result, run.fused
     until_end = replace(plan, rows=slice(0, plan.rows.stop))
@@ -387,6 +394,7 @@ def _trail(
         growth=measured.equity,
         regimes=measured.regimes,
         repeat=repeat,
+        kept=kept,
     )
 
 
