@@ -91,9 +91,12 @@ def test_a_config_is_checked_without_what_only_a_run_needs(kind: str, tmp_path: 
 
 
 def test_a_run_of_the_linear_reader_loads_neither_torch_nor_exchanges(tmp_path: Path, kept: dict[str, str]) -> None:
-    found = loaded(COMMAND, "run", str(config_of("linear", tmp_path)), "--out", str(tmp_path / "runs"), **kept)
+    run = ("run", str(config_of("linear", tmp_path)), "--out", str(tmp_path / "runs"))
+    found = loaded(COMMAND, *run, **kept)
     assert {"sklearn", "vectorbt"} <= found
     assert not found & (HEAVY - {"vectorbt", "scipy", "numba", "sklearn", "plotly", "jinja2"})
+    again = loaded(COMMAND, *run, **kept)
+    assert not again & (HEAVY - {"scipy", "numba", "sklearn", "plotly", "jinja2"})
 
 
 def test_scores_are_named_without_torch() -> None:

@@ -19,6 +19,7 @@ from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import STALE_AFTER, Execution, trailing_volatility
 from embargo.backtest.books.kernel import Market, Record, equity_of, record
 from embargo.backtest.books.panels import check_prices, check_shapes, check_weights, numbers_of, same_labels
+from embargo.backtest.books.shelf import Shelf
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import utc_microseconds
 
@@ -331,6 +332,7 @@ def simulate(
     dead: pd.DataFrame | None = None,
     initial_cash: float = 1_000_000.0,
     engine: Literal["vectorbt", "kernel"] = "vectorbt",
+    shelf: Shelf | None = None,
 ) -> Books:
     """Keep the books of an account that rebalances to target weights on every row.
 
@@ -372,6 +374,8 @@ def simulate(
     initial_cash : float
         In the currency of the prices.
     engine : {"vectorbt", "kernel"}
+    shelf : Shelf, optional
+        Where what vectorbt says is kept, and looked up for the very same orders and prices; by default nowhere.
 
     Returns
     -------
@@ -418,7 +422,7 @@ def simulate(
     if engine == "vectorbt":
         from embargo.backtest.books.vectorbt import book
 
-        equity, trades = book(kept, _values(market.fill, market.close), weights, initial_cash)
+        equity, trades = book(kept, _values(market.fill, market.close), weights, initial_cash, shelf)
     return _books(_Ledger(weights, open_at, market, *terms, equity, kept), kept.account.turnover, trades)
 
 

@@ -7,12 +7,15 @@ carry are taken off its value again. Books that differ by more than rounding are
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from embargo.backtest.books.kernel import Record
+from embargo.backtest.books.shelf import Shelf, name_of
 from embargo.data_loaders.errors import DataError
 
 TOLERANCE = 1e-9
@@ -23,9 +26,9 @@ _DIRECTIONS = np.array(["long", "short"])
 
 
 def book(
-    kept: Record, value: np.ndarray, weights: pd.DataFrame, initial_cash: float
+    kept: Record, value: np.ndarray, weights: pd.DataFrame, initial_cash: float, shelf: Shelf | None = None
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Book the kernel's orders in vectorbt.
+    """Book the kernel's orders in vectorbt, or look up what it said of the very same ones.
 
     Parameters
     ----------
@@ -35,6 +38,8 @@ def book(
     weights : DataFrame, shape (bars, symbols)
         For its labels.
     initial_cash : float
+    shelf : Shelf, optional
+        Where books that agreed are kept and looked up; by default nowhere.
 
     Returns
     -------
@@ -48,6 +53,25 @@ def book(
     DataError
         If the two books differ by more than 1e-9 of the larger of equity and gross exposure, beyond rounding.
     """
+    if shelf is None:
+        booked = _booked(kept, value, weights, initial_cash)
+    else:
+        given = {
+            "value": value,
+            "cash": np.array(initial_cash),
+            "equity": kept.account.equity,
+            **{name: getattr(kept, name) for name in ("sizes", "prices", "fees", "carry")},
+        }
+        name = name_of(given, Path(__file__))
+        booked = shelf.get(name) or {}
+        if set(booked) != {"equity", "trades"}:
+            booked = _booked(kept, value, weights, initial_cash)
+            shelf.put(name, booked)
+    return booked["equity"], _trade_frame(booked["trades"], weights.columns)
+
+
+def _booked(kept: Record, value: np.ndarray, weights: pd.DataFrame, initial_cash: float) -> Mapping[str, np.ndarray]:
+    """Return ``equity`` and vectorbt's own records of ``trades``, once they agree with the kernel's books."""
     vectorbt = _imported()
     carry = kept.carry.sum(axis=1)
     ordered = kept.sizes != 0.0
@@ -77,7 +101,7 @@ def book(
         equity[int(np.argmax(lost)) :] = 0.0
     slack = ROUNDING * (initial_cash + credit)
     _reconcile(kept, equity, np.asarray(portfolio.orders.records_arr), solid, weights, slack)
-    return equity, _trade_frame(np.asarray(portfolio.trades.records_arr), weights.columns)
+    return {"equity": equity, "trades": np.asarray(portfolio.trades.records_arr)}
 
 
 def _imported() -> Any:

@@ -7,9 +7,11 @@ Loughran-McDonald lists. Negations, concessions and words that change sides keep
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 
@@ -182,27 +184,30 @@ def company_names(count: int) -> dict[str, list[str]]:
     return {company.symbol: [company.name, company.name.split()[0]] for company in companies(count)}
 
 
-@lru_cache(maxsize=4096)
-def _vocabulary(kind: str, polarity: int, month: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Words of one kind and side with their cumulative probability in one month (counted from January 2015)."""
-    phase = (month / 12.0) % VOCABULARY_CYCLE_YEARS
-    steady = _split(_EVERGREEN[kind, polarity])
+@lru_cache
+def _words(kind: str, polarity: int) -> tuple[list[str], list[str], np.ndarray]:
+    """Words of one kind and side that stay, those that come and go, and when in a cycle each is most in fashion."""
     fashions = _split(_FASHIONS[kind, polarity])
     centres = (np.arange(len(fashions)) * 7 % len(fashions) + 0.5) * VOCABULARY_CYCLE_YEARS / len(fashions)
+    return _split(_EVERGREEN[kind, polarity]), fashions, centres
+
+
+@lru_cache(maxsize=4096)
+def _vocabulary(kind: str, polarity: int, month: int) -> tuple[tuple[str, ...], list[float]]:
+    """Words of one kind and side with their cumulative probability in one month (counted from January 2015)."""
+    phase = (month / 12.0) % VOCABULARY_CYCLE_YEARS
+    steady, fashions, centres = _words(kind, polarity)
     distance = np.abs(phase - centres)
     distance = np.minimum(distance, VOCABULARY_CYCLE_YEARS - distance)
     popularity = np.exp(-0.5 * (distance / FASHION_WIDTH_YEARS) ** 2)
     turncoats = _split(_TURNCOATS[kind])
     early = phase < VOCABULARY_CYCLE_YEARS * 0.3 or phase >= VOCABULARY_CYCLE_YEARS * 0.8
     mine = [word for place, word in enumerate(turncoats) if (place % 2 == 0) == (early == (polarity > 0))]
-    weights = np.concatenate(
-        [
-            np.full(len(steady), 0.60 / len(steady)),
-            0.35 * popularity / popularity.sum(),
-            np.full(len(mine), 0.05 / len(mine)),
-        ]
-    )
-    return (*steady, *fashions, *mine), np.cumsum(weights / weights.sum())
+    weights = np.empty(len(steady) + len(fashions) + len(mine))
+    weights[: len(steady)] = 0.60 / len(steady)
+    weights[len(steady) : len(steady) + len(fashions)] = 0.35 * popularity / popularity.sum()
+    weights[len(steady) + len(fashions) :] = 0.05 / len(mine)
+    return (*steady, *fashions, *mine), np.cumsum(weights / weights.sum()).tolist()
 
 
 @lru_cache(maxsize=256)
@@ -211,16 +216,24 @@ def _parsed(template: str) -> tuple[tuple[str, str | None], ...]:
 
 
 class _Draws:
-    """A stream of uniform numbers handed out one by one, drawn in one call because that is a hundred times faster."""
+    """A stream of uniform numbers handed out one by one, drawn in one call because that is a hundred times faster.
+
+    Attributes
+    ----------
+    next : callable
+        Returns the next number: an iterator's own method, since a market takes a dozen numbers for every article.
+    """
 
     def __init__(self, rng: np.random.Generator, count: int) -> None:
-        self._rng = rng
-        self._values = rng.random(max(count, 64)).tolist()
+        blocks = chain.from_iterable(self._blocks(rng, count))
+        self.next: Callable[[], float] = blocks.__next__
 
-    def next(self) -> float:
-        if not self._values:
-            self._values = self._rng.random(4096).tolist()
-        return float(self._values.pop())
+    @staticmethod
+    def _blocks(rng: np.random.Generator, count: int) -> Iterator[Iterator[float]]:
+        size = max(count, 64)
+        while True:
+            yield reversed(rng.random(size).tolist())
+            size = 4096
 
     def pick(self, options: Sequence[str]) -> str:
         return options[int(self.next() * len(options))]
@@ -228,7 +241,7 @@ class _Draws:
 
 def _signed(kind: str, polarity: int, month: int, magnitude: float, draws: _Draws) -> str:
     words, cumulative = _vocabulary(kind, polarity, month)
-    word = words[min(int(np.searchsorted(cumulative, draws.next(), side="right")), len(words) - 1)]
+    word = words[min(bisect_right(cumulative, draws.next()), len(words) - 1)]
     if kind == "adjective":
         chance = draws.next()
         if magnitude > 0.75 and chance < 0.5:

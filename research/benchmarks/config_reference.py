@@ -8,9 +8,14 @@ against them.
 from __future__ import annotations
 
 import argparse
+import ast
+import inspect
+import textwrap
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -148,7 +153,7 @@ def undescribed(section: type[Section], seen: frozenset[type[Section]] = frozens
     """Name the keys of a section, and of all sections in it, that say nothing of themselves."""
     silent = []
     for name, told in section.model_fields.items():
-        if not (told.description or "").strip():
+        if not _described(section).get(name, "").strip():
             silent.append(f"{section.__name__}.{name}")
         inner = _section_of(told.annotation)
         if inner is not None and inner not in seen:
@@ -215,7 +220,7 @@ def _kind(key: Key, path: str, mark: str) -> str:
 
 
 def _key(section: type[Section], name: str, told: FieldInfo) -> Key:
-    description = " ".join((told.description or "").split())
+    description = " ".join(_described(section).get(name, "").split())
     if not description:
         raise ValueError(f"{section.__name__}.{name} has no description; write a docstring under the field")
     inner = _section_of(told.annotation)
@@ -224,6 +229,26 @@ def _key(section: type[Section], name: str, told: FieldInfo) -> Key:
     # What a section holds by default is told with its own keys.
     default = "required" if told.is_required() else "" if isinstance(given, Section) else _shown(given)
     return Key(name, kind, default, _bounds(told.annotation, told.metadata), description, inner)
+
+
+@cache
+def _described(section: type[Section]) -> dict[str, str]:
+    """Read the docstrings under the fields of a section and of those that it is made from, by field.
+
+    Read here from the source, and not by pydantic when a class is made, which would cost every command a tenth of a
+    second that this page alone has use for.
+    """
+    told: dict[str, str] = {}
+    for kind in reversed(section.__mro__):
+        if not issubclass(kind, Section):
+            continue
+        (made,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        for field, after in pairwise(made.body if isinstance(made, ast.ClassDef) else ()):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                said = after.value if isinstance(after, ast.Expr) else None
+                text = said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
+                told[field.target.id] = text
+    return told
 
 
 def _section_of(annotation: Any) -> type[Section] | None:

@@ -48,6 +48,8 @@ def main() -> None:
     sys.stdout, sys.stderr = PlainStream(sys.stdout), PlainStream(sys.stderr)
     # What is loaded stays for good, so looking for garbage among it so often only takes time.
     gc.set_threshold(GARBAGE_THRESHOLD)
+    # Every distribution that is installed would be asked whether it watches over the configs.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Loaded here because typer and rich take longer than the answers above.
     from embargo.research.cli.commands import app
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from embargo.data_loaders.errors import EmbargoError
 from embargo.research.cache import cache_folder, folder_for, ledger_folder
 from embargo.research.cli.data_verdict import show_data
 from embargo.research.cli.options import (
@@ -114,14 +115,19 @@ def validate(
     """
     from embargo.models.bases.vintages import Vintages
     from embargo.research.progress import shown
+    from embargo.research.run.kept import Kept
     from embargo.research.run.own_loaders import own_code_told
     from embargo.research.run.plan import base_of
     from embargo.research.run.preparation import prepare
     from embargo.research.run.samples import cautions, left_out
 
     settings = experiment(config, overrides, accepted, env, allow)
+    kept = None
+    # Who only checks needs no place, and does not mind a bad one.
+    with suppress(EmbargoError, RuntimeError):
+        kept = Kept(cache_folder(None) / "computed")
     with shown(complaints) as stages:
-        plan = prepare(settings, stages)
+        plan = prepare(settings, stages, kept=kept)
     table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
     dated = isinstance(plan.base, Vintages)
     for heading in ("fold", "train", "validation", "test", "test window", *(["base"] * dated)):

@@ -180,7 +180,6 @@ class Section(BaseModel):
         arbitrary_types_allowed=True,
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )
 
     @field_validator("*", mode="before")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from embargo.research.run.data_verdict import clock_of, read_by
 from embargo.research.run.files_read import unless_files_read
 from embargo.research.run.fit_records import hashed_news, learnt_from, planned_for, record_of
 from embargo.research.run.given_scores import answered
+from embargo.research.run.kept import Kept
 from embargo.research.run.perturbation import of_untraded
 from embargo.research.run.plan import Plan, traded_parts
 from embargo.research.run.prompt_checks import judge_prompts
@@ -80,6 +82,8 @@ class Trail:
         Of `embargo.research.run.measurement.Measured`.
     repeat : callable
         Carries the run out again in a world that differs later, and returns what `leakage.check_settled` says of it.
+    kept : Kept or None
+        Where findings of the same texts are looked up; nowhere where None.
     """
 
     plan: Plan
@@ -102,6 +106,7 @@ class Trail:
     growth: pd.DataFrame
     regimes: pd.DataFrame
     repeat: Callable[[], Finding]
+    kept: Kept | None = None
 
 
 def audit(trail: Trail, stages: Stages) -> list[Finding]:
@@ -150,7 +155,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_bar_stamps(prices, news, _told(trail.scored)),
         leakage.check_last_bar(prices),
         _tradable_instants(trail),
-        _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
+        _worst([_duplicates(part, config.seed, trail.kept) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
         judge_labels_read(trail.plan),
         judge_agreement(trail.judged, trail.manifests, news=world.news, of_returns=config.labels.source == "returns"),
@@ -386,10 +391,12 @@ def _distinct_trainings(plan: Plan) -> list[Part]:
     return [replace(parts[0], test_news=pd.concat([part.test_news for part in parts]))]
 
 
-def _duplicates(part: Part, seed: int) -> Finding:
+def _duplicates(part: Part, seed: int, kept: Kept | None) -> Finding:
     learnt = pd.concat([part.train, part.validation])
     test = part.test_news.drop_duplicates("article_id")
-    return leakage.check_duplicates(learnt["text"], learnt["known_at"], test["text"], test["known_at"], seed=seed)
+    given = (learnt["text"], learnt["known_at"], test["text"], test["known_at"])
+    check = partial(leakage.check_duplicates, *given, seed=seed)
+    return check() if kept is None else kept.of("check_duplicates", [*given, seed], check, Finding)
 
 
 def judge_labels(plan: Plan) -> Finding:

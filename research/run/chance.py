@@ -29,6 +29,7 @@ from embargo.backtest.significance import (
 from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.progress import Advance
 from embargo.research.run.fusion import Fused
+from embargo.research.run.kept import Kept
 from embargo.research.run.plan import Plan
 from embargo.research.run.trading import Limits, Trade, market_of, signal_of
 from embargo.signals.aggregation import Evidence, half_life_in_bars
@@ -150,10 +151,12 @@ def shuffle_news(
     fused: Fused | None = None,
     ways: Sequence[Way] = WAYS,
     engine: Engine | None = None,
+    kept: Kept | None = None,
 ) -> dict[Way, PermutationResult]:
     """Break the link between news and market in the ways the panel allows, and ask how often chance does as well.
 
     Each draw moves what the articles said to other bars or symbols, or turns it round, then is traded as by `replay`.
+    What the same evidence earned on the same market by the same rules is looked up where results are ``kept``.
 
     Parameters
     ----------
@@ -165,6 +168,8 @@ def shuffle_news(
     ways : sequence of {'dates', 'shift', 'symbols', 'signs'}
     engine : Engine, optional
         Where draws are traded; by default here. It moves no bit.
+    kept : Kept, optional
+        Where results are kept by content.
 
     Returns
     -------
@@ -176,55 +181,59 @@ def shuffle_news(
     block, number = shuffling.block, plan.config.statistics.permutations
     ways = [way for way in ways if possible(way, (bars, symbols), block)]
     observed = shuffling.sharpe_of(Rearrangement(np.arange(bars), np.arange(symbols)))
-    # Not the seed alone, which [seed, 0] would be: random timing draws its blocks from that.
-    generators = {way: np.random.default_rng([plan.config.seed, 1 + WAYS.index(way)]) for way in ways}
 
-    if engine is not None and not isinstance(engine, Serial):
-        return _shuffled_elsewhere(shuffling, generators, number, observed, engine, progress)
+    def test(before: int, way: Way) -> PermutationResult:
+        def advance(done: int, _: int) -> None:
+            progress(before * number + done, len(ways) * number)
 
-    def advance(before: int, done: int, _: int) -> None:
-        progress(before + done, len(ways) * number)
-
-    return {
-        way: permutation_test(
+        # Not the seed alone, which [seed, 0] would be: random timing draws its blocks from that.
+        generator = np.random.default_rng([plan.config.seed, 1 + WAYS.index(way)])
+        if engine is not None and not isinstance(engine, Serial):
+            null = _shuffled_elsewhere(shuffling, way, generator, number, engine, advance)
+            return permutation_result(null, observed=observed, block=block)
+        return permutation_test(
             shuffling.sharpe_of,
             partial(shuffling.draw, way),
             observed=observed,
             block=block,
             n_permutations=number,
             seed=generator,
-            progress=partial(advance, before * number),
+            progress=advance,
         )
-        for before, (way, generator) in enumerate(generators.items())
+
+    if kept is None or fused is not None:
+        return {way: test(before, way) for before, way in enumerate(ways)}
+    # All that `rearranged_returns` trades by, and what is drawn.
+    limits, cash = result.decision.limits, plan.config.portfolio.initial_cash
+    traded_by = [result.decision.evidence, limits, plan.rules, market_of(plan), cash]
+    drawn = [observed, (bars, symbols), block, number, plan.config.seed, plan.world.periods_per_year]
+    return {
+        way: kept.of("shuffle_news", [way, *drawn, *traded_by], partial(test, before, way), PermutationResult)
+        for before, way in enumerate(ways)
     }
 
 
 def _shuffled_elsewhere(
     shuffling: Shuffling,
-    generators: dict[Way, np.random.Generator],
+    way: Way,
+    generator: np.random.Generator,
     number: int,
-    observed: float,
     engine: Engine,
-    progress: Advance,
-) -> dict[Way, PermutationResult]:
-    """Do as `shuffle_news` does, in blocks of draws."""
+    advance: Advance,
+) -> np.ndarray:
+    """Return the Sharpe ratios of so many draws, shape (number,), in blocks carried out by an engine."""
     tasks = []
-    for way, generator in generators.items():
-        for start in range(0, number, DRAWS_PER_TASK):
-            own = _Draws(way, deepcopy(generator), min(DRAWS_PER_TASK, number - start))
-            tasks.append(own)
-            # To draw is cheap beside trading what was drawn, and takes the generator to where the next block starts.
-            for _ in range(own.number):
-                shuffling.draw(way, generator)
-    found = engine.map(_sharpes, tasks, shuffling, progress=progress)
-    return {
-        way: permutation_result(
-            np.concatenate([null for task, null in zip(tasks, found, strict=True) if task.way == way]),
-            observed=observed,
-            block=shuffling.block,
-        )
-        for way in generators
-    }
+    for start in range(0, number, DRAWS_PER_TASK):
+        own = _Draws(way, deepcopy(generator), min(DRAWS_PER_TASK, number - start))
+        tasks.append(own)
+        # To draw is cheap beside trading what was drawn, and takes the generator to where the next block starts.
+        for _ in range(own.number):
+            shuffling.draw(way, generator)
+
+    def progress(done: int, _: int) -> None:
+        advance(min(done * DRAWS_PER_TASK, number), number)
+
+    return np.concatenate(engine.map(_sharpes, tasks, shuffling, progress=progress))
 
 
 def block_of(plan: Plan) -> int:

@@ -17,11 +17,12 @@ import pandas as pd
 
 from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
 from embargo.data_loaders.checks.check import MAX_EXAMPLES, facts_of
-from embargo.data_loaders.checks.clock_evidence import ClockJudgement, judge_clock
+from embargo.data_loaders.checks.clock_evidence import ClockJudgement, Complaint, judge_clock
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.models.scorers.word_lists import count_all_words, signs_of
 from embargo.research.config.experiment import Config
+from embargo.research.run.kept import Kept
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import World
 
@@ -137,7 +138,17 @@ class DataVerdict:
         }
 
 
-def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: slice) -> DataVerdict:
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What was asked of news and prices, before it is laid out on all bars of a run."""
+
+    checks: tuple[Check, ...]
+    clock: ClockJudgement
+
+
+def judge_data(
+    config: Config, world: World, samples: Sequence[Samples], rows: slice, kept: Kept | None = None
+) -> DataVerdict:
     """Ask every check of the news and prices that a run reads.
 
     These are the bars from a year before the first article that is learnt from or traded on until the last test row,
@@ -150,6 +161,8 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     samples : sequence of Samples
     rows : slice
         Positions of the bars to trade among all bars.
+    kept : Kept, optional
+        Where what was said of the very same news and prices is looked up; by default nowhere.
 
     Returns
     -------
@@ -172,12 +185,17 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     prices = world.prices
     bars, quoted, read, news = read_by(config, world, samples, rows)
     calendar = prices.calendar
-    facts = facts_of(news)
-    judged = clock_of(facts.rows, read)
-    checks = [
-        *check_news(facts, read, calendar=calendar, counts=world.counts["news"], judgement=judged),
-        *check_prices(read, as_of=config.as_of),
-    ]
+    counts, as_of = world.counts["news"], config.as_of
+
+    def judge() -> _Judged:
+        facts = facts_of(news)
+        clock = clock_of(facts.rows, read)
+        said = check_news(facts, read, calendar=calendar, counts=counts, judgement=clock)
+        return _Judged((*said, *check_prices(read, as_of=as_of)), clock)
+
+    given = [news, read, calendar, counts, as_of]
+    judged = judge() if kept is None else kept.of("judge_data", given, judge, _Judged, Check, ClockJudgement, Complaint)
+    checks = judged.checks
     if unknown := sorted(set(config.data.accept) - {check.code for check in checks}):
         codes = ", ".join(sorted(check.code for check in checks))
         raise ConfigError(f"data.accept: there is no check {unknown[0]!r}. The codes are {codes}.")
@@ -187,7 +205,7 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
         accepted=dict(config.data.accept),
         places={check.code: places_of(check, prices) for check in placed if check.verdict != "clean"},
         period=(read.open_at[0], read.open_at[-1]),
-        clock=judged,
+        clock=judged.clock,
         world=world,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from embargo.backtest.chance import held_against, reach
 from embargo.backtest.metrics import deepest_drawdowns, performance
 from embargo.backtest.paid import frictions
-from embargo.backtest.rivals import benchmark_returns, random_timing
+from embargo.backtest.rivals import RandomTiming, benchmark_returns, random_timing
 from embargo.backtest.significance import PermutationResult, SharpeEstimate, Way, sharpe_estimate
 from embargo.models.calibration.measures import reliability_table
 from embargo.models.calibration.significance import CalibrationTest, confidence_test
@@ -36,6 +37,7 @@ from embargo.research.records.metrics import (
     TradeFigures,
 )
 from embargo.research.run.by_regime import by_regime, regime_classification, regime_labels, regime_report
+from embargo.research.run.kept import Kept
 from embargo.research.run.plan import Plan
 from embargo.research.run.reading import Reading, probabilities
 from embargo.research.run.trading import Trade
@@ -154,6 +156,7 @@ def measure(
     permutations: Mapping[Way, PermutationResult],
     attempts: Attempts,
     rivals: Mapping[str, pd.DataFrame],
+    kept: Kept | None = None,
 ) -> Measured:
     """Turn the books of a run into its figures.
 
@@ -165,6 +168,8 @@ def measure(
         Weights of other strategies on the test rows, to be benchmarks beside those that need no news.
     attempts : Attempts
         Everything tried on these bars, this run the one in question.
+    kept : Kept, optional
+        Where random times of the same weights are looked up; by default nowhere.
     """
     config, world, rows, rules = plan.config, plan.world, plan.rows, plan.rules
     returns, years = result.books.returns, world.periods_per_year
@@ -176,17 +181,17 @@ def measure(
     benchmarks = benchmark_returns(
         fills, closes, costs=rules.costs, stale_after=rules.execution.stale_after, panels=rivals
     )
-    chance = random_timing(
-        result.decision.weights,
-        fills,
-        closes,
-        costs=rules.costs,
-        periods_per_year=years,
-        block=permutations["dates"].block,
-        n_draws=config.statistics.permutations,
-        seed=config.seed,
-        stale_after=rules.execution.stale_after,
-    )
+    panels = (result.decision.weights, fills, closes)
+    settings: dict[str, Any] = {
+        "costs": rules.costs,
+        "periods_per_year": years,
+        "block": permutations["dates"].block,
+        "n_draws": config.statistics.permutations,
+        "seed": config.seed,
+        "stale_after": rules.execution.stale_after,
+    }
+    draw = partial(random_timing, *panels, **settings)
+    chance = draw() if kept is None else kept.of("random_timing", [*panels, settings], draw, RandomTiming)
     paid = frictions(
         result.books,
         world.prices,

@@ -44,6 +44,8 @@ from embargo.research.run.chance import shuffle_news
 from embargo.research.run.cutoff import Rival, either_side
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.given_scores import scores_told
+from embargo.research.run.kept import Kept
+from embargo.research.run.kept_books import KeptBooks
 from embargo.research.run.look_back import look_back
 from embargo.research.run.measurement import Measured, estimate, measure
 from embargo.research.run.memory import Memory
@@ -137,7 +139,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     >>> outcome.headline[0]
     ('Sharpe ratio', '0.10', '95% interval −2.88 to 2.60')
     """
-    plan = prepare(config, stages)
+    kept = Kept(cache / "computed")
+    plan = prepare(config, stages, None, kept)
     window, data = window_of(plan), material_of(plan, plan.parts)
     identity = attempt_of(config, data)
     place = ledger_folder(cache)
@@ -157,7 +160,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     fused = fuse(plan, reading.scored, memory.fusions)
     scored = traded_news(plan, reading.scored)
     stages.stage("Trade through vectorbt" if config.execution.engine == "vectorbt" else "Trade through the kernel")
-    result = trade(plan, scored, fused)
+    shelf = KeptBooks(cache / "books")
+    result = trade(plan, scored, fused, shelf)
     returns = result.books.returns.to_numpy(dtype=float)
     # An attempt that never traded is an attempt all the same.
     trial = ledger.Trial(
@@ -175,14 +179,14 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     ledger.record(place, window, trial, returns)
     attempts = tried_around(place, window, elsewhere=config.statistics.trials_elsewhere).joined(trial, returns)
     shuffling = stages.stage("Shuffle the news against the market")
-    permutations = shuffle_news(plan, result, shuffling, fused, engine=engine)
+    permutations = shuffle_news(plan, result, shuffling, fused, engine=engine, kept=kept)
     rival = _rival(plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
     rivals = {} if rival is None else {"lexicon": rival.weights}
-    measured = measure(plan, reading, result, permutations, attempts, rivals)
+    measured = measure(plan, reading, result, permutations, attempts, rivals, kept)
     metrics = replace(
         measured.metrics,
-        truth=_truth(plan, scored),
+        truth=_truth(plan, scored, shelf),
         either_side=either_side(plan, reading.manifests, result),
         fusion=None if fused is None else FusionFigures(models=tuple(fused.manifest()), counts=fused.counts),
         **_data_figures(plan, result),
@@ -190,7 +194,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
 
     first = Carried(plan, reading, result, fused)
     repeat = partial(perturb_once, first, memory, cache, seed=config.seed)
-    findings = audit(_trail(first, rival, attempts, measured, repeat), stages)
+    findings = audit(_trail(first, rival, attempts, measured, repeat, kept), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     said = [*scores_told(plan.world, plan.parts), *cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
@@ -337,12 +341,12 @@ def window_of(plan: Plan) -> TradedWindow:
     return window_on(prices, plan.config.prices.bar)
 
 
-def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
+def _truth(plan: Plan, scored: pd.DataFrame, shelf: KeptBooks) -> TruthFigures | None:
     """Trade the simulated market's own sentiment down the same path; nothing for real data."""
     truth, known = plan.world.truth, perfect_scores(plan.world, scored)
     if known is None or truth is None:
         return None
-    perfect = estimate(plan, trade(plan, known).books.returns)
+    perfect = estimate(plan, trade(plan, known, None, shelf).books.returns)
     return TruthFigures(
         information_coefficient=truth.information_coefficient,
         perfect_sharpe=perfect.sharpe,
@@ -352,7 +356,12 @@ def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
 
 
 def _trail(
-    run: Carried, rival: Rival | None, attempts: Attempts, measured: Measured, repeat: Callable[[], Finding]
+    run: Carried,
+    rival: Rival | None,
+    attempts: Attempts,
+    measured: Measured,
+    repeat: Callable[[], Finding],
+    kept: Kept,
 ) -> Trail:
     plan, reading, result, fused = run.plan, run.reading, run.result, run.fused
     until_end = replace(plan, rows=slice(0, plan.rows.stop))
@@ -386,6 +395,7 @@ def _trail(
         growth=measured.equity,
         regimes=measured.regimes,
         repeat=repeat,
+        kept=kept,
     )
 
 

@@ -14,6 +14,7 @@ from embargo.research.progress import Stages
 from embargo.research.run.by_regime import regime_labels
 from embargo.research.run.data_verdict import judge_data
 from embargo.research.run.given_scores import check_validated
+from embargo.research.run.kept import Kept
 from embargo.research.run.own_loaders import own_code
 from embargo.research.run.plan import Plan, traded_parts, trading_rows
 from embargo.research.run.rules import rules_of
@@ -22,7 +23,7 @@ from embargo.research.run.trading import rehearse
 from embargo.research.run.world import Inputs, load_inputs, world_of
 
 
-def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Plan:
+def prepare(config: Config, stages: Stages, inputs: Inputs | None = None, kept: Kept | None = None) -> Plan:
     """Load, check and split everything a run needs, training nothing.
 
     Parameters
@@ -32,6 +33,8 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
         Shows progress.
     inputs : Inputs, optional
         What the config loads, where that has been done already.
+    kept : Kept, optional
+        Where what was said of the very same data is looked up; by default nowhere.
 
     Returns
     -------
@@ -85,7 +88,8 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
     rows = trading_rows(world, traded)
     stages.stage("Judge the data")
-    plan = Plan(config, world, parts, rows, rules_of(config), base, judge_data(config, world, parts, rows), teacher)
+    judged = judge_data(config, world, parts, rows, kept)
+    plan = Plan(config, world, parts, rows, rules_of(config), base, judged, teacher)
     rehearse(plan)
     regime_labels(plan)  # finds a bad file of regimes before anything is trained
     names_of(config)  # and one of names

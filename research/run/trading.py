@@ -14,6 +14,7 @@ import pandas as pd
 
 from embargo.backtest.books import kernel
 from embargo.backtest.books.execution import dead_rows, fill_conditions
+from embargo.backtest.books.shelf import Shelf
 from embargo.backtest.books.simulation import Books, bar_years, holding_returns, simulate
 from embargo.data_loaders.calendars import decided_before
 from embargo.data_loaders.fields import CLASSES
@@ -225,7 +226,7 @@ def _limits(plan: Plan, fused: Fused | None) -> Limits:
     )
 
 
-def trade(plan: Plan, scored: pd.DataFrame, fused: Fused | None = None) -> Trade:
+def trade(plan: Plan, scored: pd.DataFrame, fused: Fused | None = None, shelf: Shelf | None = None) -> Trade:
     """Trade scored news on the plan's rows through the authoritative books.
 
     Parameters
@@ -235,6 +236,8 @@ def trade(plan: Plan, scored: pd.DataFrame, fused: Fused | None = None) -> Trade
         News columns with class probabilities and ``confidence``.
     fused : Fused, optional
         From `fuse`.
+    shelf : Shelf, optional
+        Where vectorbt's books are kept and looked up; by default nowhere.
     """
     rules, prices, rows = plan.rules, plan.world.prices, plan.rows
     decision, met = decide(plan, scored, fused), conditions(plan)
@@ -252,6 +255,7 @@ def trade(plan: Plan, scored: pd.DataFrame, fused: Fused | None = None) -> Trade
         dead=met.dead,
         initial_cash=plan.config.portfolio.initial_cash,
         engine=plan.config.execution.engine,
+        shelf=shelf,
     )
     placed = decision.placed
     return Trade(

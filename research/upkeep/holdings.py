@@ -26,6 +26,8 @@ KINDS = {
     "checkpoints": ("adapters/.training-*", "trainings that were interrupted; they begin anew"),
     "scores": ("scores/*", "scores of articles by reader; texts are scored again, those of an endpoint are paid again"),
     "calendars": ("calendars/*", "sessions of exchanges; seconds each, XKRX half a minute"),
+    "books": ("books/*", "books that vectorbt kept; booked again, a second each"),
+    "computed": ("computed/*", "what chance makes of a run, and findings of its texts; computed again, seconds each"),
     "linear": ("linear/*", "fits of the linear reader; seconds each"),
     "onnx": ("onnx-*", "exported models to score with; made again from adapters"),
     "adapt": ("adapt/*", "fits that 'embargo adapt' compared; fitted again"),

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import Prices, utc_microseconds
@@ -322,7 +321,8 @@ def _groups(articles: pd.DataFrame, open_: pd.DataFrame, horizon: int) -> tuple[
 
 
 def _group(sentiment: np.ndarray, earned: np.ndarray, row: np.ndarray, n_rows: int, lag: int) -> dict[str, Any]:
-    products = _standardised(rankdata(sentiment)) * _standardised(rankdata(earned))
+    views, outcomes = (_standardised(pd.Series(values).rank().to_numpy()) for values in (sentiment, earned))
+    products = views * outcomes
     found = mean_by_row(products, row, n_rows, lag=lag)
     leaning = sentiment != 0.0
     signed = np.sign(sentiment[leaning]) * earned[leaning]

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from embargo.data_loaders.errors import ConfigError, DataError
 
@@ -173,13 +173,13 @@ def mean_by_row(
     if variance <= 0.0:
         return unknown
     error = math.sqrt(variance) / n
-    reach = float(student.ppf(0.5 + level / 2.0, degrees)) * error
+    reach = float(stdtrit(degrees, 0.5 + level / 2.0)) * error
     return Estimate(
         value=mean,
         standard_error=error,
         low=mean - reach,
         high=mean + reach,
-        p_value=float(2.0 * student.sf(abs(mean) / error, degrees)),
+        p_value=float(2.0 * stdtr(degrees, -abs(mean) / error)),
         n=n,
         n_effective=(scale / error) ** 2,
         lag=lag,
