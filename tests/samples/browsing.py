@@ -92,7 +92,8 @@ class Visit:
                 assert not shown.evaluate("'injected' in window")
                 assert_fits(shown)
             except Exception as error:
-                error.add_note("\n".join(["The page:", *faults]))
+                if faults:
+                    error.add_note("\n".join(["The page:", *faults]))
                 raise
             finally:
                 context.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -164,25 +165,31 @@ def readers() -> adapt.Adaptation:
     return adapt.Adaptation(Path("runs/small-adapt-1a2b3c4d"), rows, pairs, advice, figures)
 
 
-def pages() -> dict[str, str]:
-    """Every page by its name."""
+def pages(names: Collection[str] = ()) -> dict[str, str]:
+    """Every page by its name, or those that are named."""
     market = simulate_market(SimulatedMarket(seed=3, n_symbols=6, end="2015-12-31"))
     asked = checks.check_world(market.news, market.prices, calendar="XNYS", counts={"rows": 900, "undated": 300})
     bare = sample(regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, folds=None)
-    with tempfile.TemporaryDirectory() as folder:
-        compared = comparison(Path(folder))
+
+    def compared() -> compare.Comparison:
+        with tempfile.TemporaryDirectory() as folder:
+            return comparison(Path(folder))
+
     book, sources = book_shown()
-    return {
-        **{f"report-{status}": report.render_page(sample(status)) for status in ("valid", "caution", "invalid")},
-        "report-bare": report.render_page(bare),
-        "report-book": report.render_page(sample("valid", book=book, book_sources=sources)),
-        "signal": signal.render_page(diagnosis(), "small", subtitle="a year"),
-        "signal-invalid": signal.render_page(diagnosis(), "small", status="invalid"),
-        "sweep": sweep.render_page(swept(), "Sweep of small"),
-        "comparison": compare.render_page(compared),
-        "readers": adapt.render_page(readers()),
-        "check": checks.render_page({"first": asked, "second": asked[:3]}, "Archive", subtitle="a year"),
+    makers: dict[str, Callable[[], str]] = {
+        "report-valid": lambda: report.render_page(sample("valid")),
+        "report-caution": lambda: report.render_page(sample("caution")),
+        "report-invalid": lambda: report.render_page(sample("invalid")),
+        "report-bare": lambda: report.render_page(bare),
+        "report-book": lambda: report.render_page(sample("valid", book=book, book_sources=sources)),
+        "signal": lambda: signal.render_page(diagnosis(), "small", subtitle="a year"),
+        "signal-invalid": lambda: signal.render_page(diagnosis(), "small", status="invalid"),
+        "sweep": lambda: sweep.render_page(swept(), "Sweep of small"),
+        "comparison": lambda: compare.render_page(compared()),
+        "readers": lambda: adapt.render_page(readers()),
+        "check": lambda: checks.render_page({"first": asked, "second": asked[:3]}, "Archive", subtitle="a year"),
     }
+    return {name: make() for name, make in makers.items() if not names or name in names}
 
 
 def fingerprint(page: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples.browsing import MARKS, Visit, style
+from samples.browsing import MARKS, Visit, assert_fits, style
 from samples.finished_runs import YEAR, made, noise
 from samples.small_runs import embargo
 
@@ -169,10 +169,12 @@ def test_one_sentence_says_what_is_noise(found: Comparison, five: list[Path], tm
 
 @MARKS[0]
 @MARKS[1]
-@pytest.mark.parametrize("width", [390, 1280])
-def test_the_glance_is_drawn_on_any_screen(visit: Visit, found: Comparison, tmp_path: Path, width: int) -> None:
-    with visit(write_page(render_page(found), tmp_path / "page.html"), width) as shown:
+def test_the_glance_is_drawn_on_any_screen(visit: Visit, found: Comparison, tmp_path: Path) -> None:
+    with visit(write_page(render_page(found), tmp_path / "page.html"), 1280) as shown:
         assert shown.locator("#chart-pareto .mark").count() == len(NAMES)
         legend = shown.locator('figure[data-chart="pareto"] .legend button').all_inner_texts()
         assert legend == ["beaten", "leak found, beats nobody", "unbeaten"]
         assert len(set(style(shown, "#glance td.up, #glance td.down", "backgroundColor"))) > 10
+        assert_fits(shown)
+        # On leaving, the page is held to what every page promises: here on a telephone too.
+        shown.set_viewport_size({"width": 390, "height": 900})

@@ -112,7 +112,7 @@ def test_a_definition_that_looks_back_says_why_it_has_no_intervals() -> None:
     table = sample().regime_table
     trend = table["definition"] == table["definition"].iloc[0]
     page = render_page(sample(regime_table=table.assign(**untested).where(trend, table)))
-    assert f">{table['definition'].iloc[0]}: dated after the fact</th>" in page
+    assert f">{table['definition'].iloc[0]}: dated after the fact</span></th>" in page
     assert "dated after the fact" not in render_page(sample())
 
 
