@@ -178,7 +178,7 @@ def days_of(days: pd.DataFrame, kind: str) -> dict[str, Any]:
     told = days.loc[days["kind"] == kind].sort_values("rank", kind="stable").to_dict("records")
     groups = []
     for rank, rows in groupby(told, key=itemgetter("rank")):
-        by_symbol: dict[str, list[dict[str, Any]]] = {}
+        by_symbol: dict[str, list[dict[Any, Any]]] = {}
         for row in rows:
             by_symbol.setdefault(str(row["symbol"]), []).append(row)
         first = next(iter(by_symbol.values()))[0]
@@ -199,7 +199,7 @@ def days_of(days: pd.DataFrame, kind: str) -> dict[str, Any]:
     return {"kind": kind, "groups": groups}
 
 
-def _article(row: dict[str, Any]) -> dict[str, str]:
+def _article(row: dict[Any, Any]) -> dict[str, str]:
     bars = row["bars_before"]
     return {
         "known": formats.instant(row["known_at"]),
