@@ -14,16 +14,19 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/embargo demo --out $(OUT)
 
-# One process per core, one thread each: more threads than cores make OpenMP stall.
+# One process per core, one thread each: more threads than cores make OpenMP stall. Compiled modules are kept even where
+# the environment says not to: tests start many processes, and each would compile all of the product anew.
+TESTED := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
+
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(TESTED) -n auto --dist loadfile $(PYTEST_ARGS)
 
 # Apart from the tests, which take over a third longer under it.
 coverage: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
+	$(TESTED) -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
 slow: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile -m slow
+	$(TESTED) -n auto --dist loadfile -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

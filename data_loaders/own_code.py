@@ -15,6 +15,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -191,7 +192,8 @@ def named(reference: str, *, what: str) -> Any:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found: Any = import_module(module)
+        with _nothing_compiled():
+            found: Any = import_module(module)
     except ModuleNotFoundError as failure:
         raise MissingPartError(
             f"{what} {reference}: {failure}. Call the command from the folder that holds {module}, or install it."
@@ -205,6 +207,16 @@ def named(reference: str, *, what: str) -> Any:
             raise ConfigError(f"{what} {reference}: {module} has no {name}. Check its spelling.")
         found = getattr(found, part)
     return found
+
+
+@contextmanager
+def _nothing_compiled() -> Iterator[None]:
+    """Leave no compiled copy: Python takes it for a file that was edited within its second and has the same length."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def registered_under(group: str) -> dict[str, EntryPoint]:

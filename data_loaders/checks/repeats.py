@@ -34,6 +34,8 @@ _TO_SPACES = bytes(byte if chr(byte) in "0123456789abcdefghijklmnopqrstuvwxyz" e
 _PIECE = 25_000
 # Bytes of distinct texts whose words are kept.
 _MOST_KEPT = 2**25
+# To look among what is kept, all of it is hashed: dearer than a few texts normalised anew, by this many times a text.
+_KEPT_FOR_ONE = 8
 
 
 def normalise_text(text: str) -> str:
@@ -98,8 +100,13 @@ class _Known:
         self._kept = (none, none)
 
     def of(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
-        """Normalise distinct texts, and keep what there is room for; what was kept before goes first."""
+        """Normalise distinct texts, and keep what there is room for; what was kept before goes first.
+
+        A few texts beside many that are kept are normalised anew.
+        """
         given, plain = self._kept
+        if len(given) > _KEPT_FOR_ONE * len(texts):
+            return _in_pieces(texts)
         place = pc.index_in(texts, value_set=given)
         fresh = texts.filter(pc.is_null(place))
         if not len(fresh):

@@ -40,8 +40,11 @@ class Window(NamedTuple):
 
     def holds(self, instants: pd.Series | pd.DatetimeIndex) -> np.ndarray:
         """Tell which instants lie in the window: bool array, shape (n,)."""
-        stamps = utc_microseconds(instants)
-        return np.asarray((stamps >= _microsecond(self.start)) & (stamps < _microsecond(self.end)))
+        return _within(utc_microseconds(instants), self)
+
+
+def _within(stamps: np.ndarray, window: Window) -> np.ndarray:
+    return np.asarray((stamps >= _microsecond(window.start)) & (stamps < _microsecond(window.end)))
 
 
 def _microsecond(instant: pd.Timestamp) -> np.datetime64:
@@ -139,14 +142,14 @@ def _copy_keys(samples: pd.DataFrame, group: str | None) -> pd.Series:
 
 def _touching(part: pd.DataFrame, block: pd.DataFrame, windows: tuple[Window, ...], margin: pd.Timedelta) -> np.ndarray:
     """Tell which samples come within ``margin`` of a window of ``block``, or of a label that is known in it."""
-    known, ends, last_ends = (
-        utc_microseconds(column) for column in (part["known_at"], part["ends_at"], block["ends_at"])
+    known, ends, block_known, last_ends = (
+        utc_microseconds(frame[name]) for frame in (part, block) for name in ("known_at", "ends_at")
     )
     gap = margin.as_unit("us").to_timedelta64()
     touching = np.zeros(len(part), dtype=bool)
     for window in windows:
         begins = known < _microsecond(window.end) + gap
-        members = last_ends[window.holds(block["known_at"])]
+        members = last_ends[_within(block_known, window)]
         if len(members):
             begins |= known <= members.max() + gap
         touching |= begins & (ends >= _microsecond(window.start) - gap)
@@ -259,7 +262,7 @@ def _seen(test: pd.DataFrame, train: pd.DataFrame) -> int:
     return int(np.isin(numbers[len(train) :], numbers[: len(train)]).sum())
 
 
-def _refuse_first(part: pd.DataFrame, wrong: pd.Series, complaint: str) -> None:
+def _refuse_first(part: pd.DataFrame, wrong: np.ndarray, complaint: str) -> None:
     if wrong.any():
         row = part.loc[wrong].iloc[0]
         raise LeakError(
@@ -313,52 +316,65 @@ def assert_no_leakage(
     >>> assert_no_leakage(parts.train, parts.validation, parts.test, fold, pd.Timedelta(days=1))
     """
     where, parts = f"fold {fold.index}: {{count}}", {"train": train, "validation": validation, "test": test}
+    spans = {name: _Spans.of(part, name) for name, part in parts.items()}
     for name, part in parts.items():
-        for column in _INSTANTS:
-            as_utc(part[column], what=f"{name} samples, column {column}")
-        inside = np.logical_or.reduce([window.holds(part["known_at"]) for window in fold.windows[name]])
+        inside = np.logical_or.reduce([_within(spans[name].known, window) for window in fold.windows[name]])
         bounds = " and ".join(f"[{window.start}, {window.end})" for window in fold.windows[name])
-        _refuse_first(part, pd.Series(~inside, index=part.index), f"{where} {name} samples lie outside {bounds}")
+        _refuse_first(part, ~inside, f"{where} {name} samples lie outside {bounds}")
     for before, after in (("train", "validation"), ("validation", "test"), ("train", "test")):
         for window in fold.windows[after]:
-            block = parts[after].loc[window.holds(parts[after]["known_at"])]
-            _refuse_overlap(parts[before], block, window, embargo, f"{where} {before}", after)
+            block = spans[after].take(_within(spans[after].known, window))
+            _refuse_overlap(parts[before], spans[before], block, window, embargo, f"{where} {before}", after)
     _refuse_shared(parts, {name: part["article_id"] for name, part in parts.items()}, f"{where} articles stand")
     if group is not None or not fold.causal:
         copies = {name: _copy_keys(part, group) for name, part in parts.items()}
         _refuse_shared(parts, copies, f"{where} copies stand")
 
 
+class _Spans(NamedTuple):
+    """The instants of samples as datetime64[us], each of shape (n,): compared many times, read from the frame once."""
+
+    known: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, part: pd.DataFrame, name: str) -> _Spans:
+        return cls(*(utc_microseconds(as_utc(part[key], what=f"{name} samples, column {key}")) for key in _INSTANTS))
+
+    def take(self, rows: np.ndarray) -> _Spans:
+        return _Spans(*(column[rows] for column in self))
+
+
 def _refuse_overlap(
-    part: pd.DataFrame, block: pd.DataFrame, window: Window, embargo: pd.Timedelta, who: str, after: str
+    part: pd.DataFrame, spans: _Spans, block: _Spans, window: Window, embargo: pd.Timedelta, who: str, after: str
 ) -> None:
     """Refuse samples too close to one block, those known before its window and those known later each in their way."""
-    earlier = part["known_at"] < window.start
-    reached = window.start - embargo
+    start, end, gap = _microsecond(window.start), _microsecond(window.end), embargo.as_unit("us").to_timedelta64()
+    earlier = spans.known < start
     _refuse_first(
-        part, earlier & (part["ends_at"] >= reached), f"{who} labels reach {window.start} less {embargo} embargo"
+        part, earlier & (spans.ends >= start - gap), f"{who} labels reach {window.start} less {embargo} embargo"
     )
-    free = window.end + embargo
-    begins = part[["known_at", "starts_at"]].min(axis=1)
+    begins = np.minimum(spans.known, spans.starts)
     _refuse_first(
-        part, ~earlier & (begins < free), f"{who} samples are known before {window.end} plus {embargo} embargo"
+        part, ~earlier & (begins < end + gap), f"{who} samples are known before {window.end} plus {embargo} embargo"
     )
-    if len(block):
-        _refuse_first(
-            part, earlier & (part["ends_at"] >= block["starts_at"].min()), f"{who} labels overlap {after} labels"
-        )
-        last = block["ends_at"].max()
+    if len(block.known):
+        _refuse_first(part, earlier & (spans.ends >= block.starts.min()), f"{who} labels overlap {after} labels")
+        last = block.ends.max()
         _refuse_first(
             part,
-            ~earlier & (begins <= last + embargo),
-            f"{who} samples are known before the last {after} label ends at {last} plus {embargo} embargo",
+            ~earlier & (begins <= last + gap),
+            f"{who} samples are known before the last {after} label ends at {pd.Timestamp(last, tz='UTC')} plus "
+            f"{embargo} embargo",
         )
 
 
 def _refuse_shared(parts: dict[str, pd.DataFrame], keys: dict[str, pd.Series], complaint: str) -> None:
     for before, after in combinations(PARTS, 2):
-        shared = pd.Series(is_among(keys[before], keys[after]), index=keys[before].index)
-        _refuse_first(parts[before], shared, f"{complaint} both in {before} and in {after}")
+        _refuse_first(
+            parts[before], is_among(keys[before], keys[after]), f"{complaint} both in {before} and in {after}"
+        )
 
 
 def assert_disjoint(

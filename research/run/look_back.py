@@ -11,7 +11,7 @@ import math
 import textwrap
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,7 @@ _DAY_COLUMNS = (
     "kind", "rank", "day", "return", "symbol", "weight", "move", "contribution", "article_id", "known_at",
     "bars_before", "score", "confidence", "source", "text",
 )  # fmt: skip
+_OF_AN_ARTICLE = ("article_id", "known_at", "row", "bullish", "bearish", "confidence", "source", "text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,23 +275,25 @@ class _Articles:
 
     def __init__(self, placed: pd.DataFrame, n_bars: int) -> None:
         counted = placed.loc[placed["used"] & placed["row"].between(0, n_bars - 1) & placed["column"].ge(0)]
-        self._rows = counted.sort_values(["column", "row", "known_at"], kind="stable")
+        ordered = counted.sort_values(["column", "row", "known_at"], kind="stable")
+        self._columns = {str(name): ordered[name].array for name in ordered if name in _OF_AN_ARTICLE}
         self._bars = n_bars
-        self._keys = self._rows["column"].to_numpy(dtype=np.int64) * n_bars + self._rows["row"].to_numpy(dtype=np.int64)
+        self._keys = ordered["column"].to_numpy(dtype=np.int64) * n_bars + ordered["row"].to_numpy(dtype=np.int64)
 
     def behind(self, column: int, bar: int) -> list[dict[str, object]]:
         """Return the newest articles about a symbol that counted by a bar, the newest first."""
         first, last = np.searchsorted(self._keys, [column * self._bars, column * self._bars + bar + 1])
-        newest = self._rows.iloc[max(first, last - ARTICLES_OF_A_SYMBOL) : last].iloc[::-1]
-        return [
-            {
-                "article_id": str(row["article_id"]),
-                "known_at": row["known_at"],
-                "bars_before": bar - int(row["row"]),
-                "score": float(row["bullish"] - row["bearish"]),
-                "confidence": float(row["confidence"]),
-                "source": str(row.get("source", "")),
-                "text": textwrap.shorten(str(row.get("text", "")), _EXCERPT, placeholder=" …"),
-            }
-            for row in newest.to_dict("records")
-        ]
+        newest = range(last - 1, max(first, last - ARTICLES_OF_A_SYMBOL) - 1, -1)
+        return [self._told({name: values[place] for name, values in self._columns.items()}, bar) for place in newest]
+
+    @staticmethod
+    def _told(row: dict[str, Any], bar: int) -> dict[str, object]:
+        return {
+            "article_id": str(row["article_id"]),
+            "known_at": row["known_at"],
+            "bars_before": bar - int(row["row"]),
+            "score": float(row["bullish"] - row["bearish"]),
+            "confidence": float(row["confidence"]),
+            "source": str(row.get("source", "")),
+            "text": textwrap.shorten(str(row.get("text", "")), _EXCERPT, placeholder=" …"),
+        }

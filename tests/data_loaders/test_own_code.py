@@ -78,7 +78,8 @@ def test_what_lies_among_installed_packages_has_a_version() -> None:
     assert {name.partition(".")[0] for name in code.sources} == {"markupsafe"}
 
 
-def test_code_that_was_changed_since_it_was_imported_is_refused(folder: Path) -> None:
+def test_code_that_was_changed_since_it_was_imported_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     (folder / "own_edited.py").write_text("read = 1\n")
     opened("own_edited:read")
     (folder / "own_edited.py").write_text("read = 2\n")

@@ -59,6 +59,7 @@ method = "lora"
 rank = 2
 epochs = 1
 max_length = 32
+max_train = 200
 """
 
 

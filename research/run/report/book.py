@@ -5,7 +5,8 @@ Everything is read out of the frames that the run keeps as files, so that who di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -173,38 +174,38 @@ def lives_table(information: pd.DataFrame) -> ReportTable | None:
 
 def days_of(days: pd.DataFrame, kind: str) -> dict[str, Any]:
     """Lay out the best or the worst days: one group for each day, in it a row for each symbol with its articles."""
+    # As plain rows, once: a frame for each symbol of each day would take a hundred times as long.
+    told = days.loc[days["kind"] == kind].sort_values("rank", kind="stable").to_dict("records")
     groups = []
-    for rank, rows in days.loc[days["kind"] == kind].groupby("rank", sort=True):
-        first = rows.iloc[0]
+    for rank, rows in groupby(told, key=itemgetter("rank")):
+        by_symbol: dict[str, list[dict[Any, Any]]] = {}
+        for row in rows:
+            by_symbol.setdefault(str(row["symbol"]), []).append(row)
+        first = next(iter(by_symbol.values()))[0]
         symbols = [
             {
-                "symbol": str(symbol),
+                "symbol": symbol,
                 "cells": [
-                    formats.percent(part.iloc[0]["weight"]),
-                    formats.percent(part.iloc[0]["move"]),
-                    formats.fine_percent(part.iloc[0]["contribution"]),
+                    formats.percent(part[0]["weight"]),
+                    formats.percent(part[0]["move"]),
+                    formats.fine_percent(part[0]["contribution"]),
                 ],
-                "articles": _articles(part),
+                "articles": [_article(row) for row in part if not pd.isna(row["known_at"])],
             }
-            for symbol, part in rows.groupby("symbol", sort=False)
+            for symbol, part in by_symbol.items()
         ]
-        told = f"{rank}. {formats.instant(first['day'])}: {formats.fine_percent(first['return'])}"
-        groups.append({"title": told, "rows": symbols})
+        title = f"{rank}. {formats.instant(first['day'])}: {formats.fine_percent(first['return'])}"
+        groups.append({"title": title, "rows": symbols})
     return {"kind": kind, "groups": groups}
 
 
-def _articles(part: pd.DataFrame) -> Sequence[dict[str, str]]:
-    known = part.dropna(subset=["known_at"])
-    return [
-        {
-            "known": formats.instant(row.known_at),
-            "ago": "for this bar"
-            if row.bars_before == 0
-            else f"{row.bars_before:g} bar{'s' * (row.bars_before != 1)} before",
-            "score": formats.ratio(row.score),
-            "sure": formats.ratio(row.confidence),
-            "source": str(row.source),
-            "text": str(row.text),
-        }
-        for row in known.itertuples()
-    ]
+def _article(row: dict[Any, Any]) -> dict[str, str]:
+    bars = row["bars_before"]
+    return {
+        "known": formats.instant(row["known_at"]),
+        "ago": "for this bar" if bars == 0 else f"{bars:g} bar{'s' * (bars != 1)} before",
+        "score": formats.ratio(row["score"]),
+        "sure": formats.ratio(row["confidence"]),
+        "source": str(row["source"]),
+        "text": str(row["text"]),
+    }

@@ -262,3 +262,17 @@ def test_texts_are_normalised_alike_whatever_was_kept_of_them(monkeypatch: pytes
         assert normalised(pd.Series(drawn)).to_pylist() == [normalise_text(text) for text in drawn]
         assert repeats._known._kept[0].nbytes <= 2_000
     assert len(repeats._known._kept[0])
+
+
+def test_a_few_texts_are_not_looked_up_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking up hashes all that is kept: 30 ms for a text once a process has seen a set of tweets."""
+    monkeypatch.setattr(repeats, "_known", repeats._Known())
+    many = pd.Series([f"Story {number}!" for number in range(1_000)], dtype="str")
+    normalised(many)
+    kept = repeats._known._kept
+    few = pd.Series(["Story 7!", "NEW one", "Story 7!"], dtype="str")
+    assert normalised(few).to_pylist() == ["story 7", "new one", "story 7"]
+    assert repeats._known._kept is kept
+    half = pd.Series([f"Story {number}?" for number in range(500)], dtype="str")
+    assert normalised(half).to_pylist() == [f"story {number}" for number in range(500)]
+    assert len(repeats._known._kept[0]) == 1_500
