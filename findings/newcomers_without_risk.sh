@@ -46,6 +46,6 @@ seen = all(found[name][0] > 0.28 and found[name][1] < 0.4 for name in high)
 sys.exit(not hidden or not seen or bool(told))
 PY
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q --no-compile PyPortfolioOpt==1.6.0 pandas==3.1.1 numpy==2.4.6
+"$folder/venv/bin/pip" install -q --no-compile PyPortfolioOpt==1.6.0 packaging==26.4 pandas==3.1.1 numpy==2.4.6
 "$folder/venv/bin/python" "$folder/ask.py"
 echo "as found"
