@@ -1,4 +1,4 @@
-"""The six pages of fixed contents, and what they are known by.
+"""The pages of fixed contents, and what they are known by.
 
 ``PYTHONPATH=tests python -m samples.page_samples > tests/research/pages/pages.sha256`` accepts the pages as they are.
 """
@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ import pandas as pd
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.config.adapt import AdaptSection
 from embargo.research.gathering import checks
+from embargo.research.records import list_runs
+from embargo.research.records.ledger import Trial, record
+from embargo.research.records.windows import window_on
 from embargo.research.run import report
-from embargo.research.studies import adapt, compare, signal, sweep
+from embargo.research.studies import adapt, compare, listing, signal, sweep
 from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
 from samples.books_shown import book_shown
 from samples.finished_runs import articles, made, noise
@@ -31,9 +36,9 @@ def comparison(folder: Path) -> compare.Comparison:
     """Three runs by regime, one of them better and one that leaked."""
     base, like, good = noise(1, others=2)
     runs = [
-        made(folder / "base", base, judged=articles(1, 1.0)),
-        made(folder / "like", like, judged=articles(2, 1.0), status="invalid"),
-        made(folder / "good", good + 0.004, costs=0.0),
+        made(folder / "base", base, judged=articles(1, 1.0), paid=0.0002),
+        made(folder / "like", like, judged=articles(2, 1.0), status="invalid", paid=0.0003),
+        made(folder / "good", good + 0.004, costs=0.0, paid=0.0001),
     ]
     return compare.compare(runs, by="regime")
 
@@ -164,6 +169,54 @@ def readers() -> adapt.Adaptation:
     return adapt.Adaptation(Path("runs/small-adapt-1a2b3c4d"), rows, pairs, advice, figures)
 
 
+def listed(place: Path) -> str:
+    """Two runs on a window that the ledger knows, one that names none, one that leaked and one that is damaged."""
+    prices = simulate_market(SimulatedMarket(n_symbols=2, start="2015-01-01", end="2015-06-01")).prices
+    window = window_on(prices, "1d")
+    figures: dict[str, dict[str, Any]] = {
+        "first": {
+            "sharpe": 0.62,
+            "sharpe_low": -0.4,
+            "sharpe_high": 1.7,
+            "sharpe_p_value": 0.11,
+            "data_verdict": "clean",
+        },
+        "second": {
+            "sharpe": 1.31,
+            "sharpe_low": 0.2,
+            "sharpe_high": 2.4,
+            "sharpe_p_value": 0.02,
+            "data_verdict": "look",
+        },
+        "alone": {"sharpe": None, "data_verdict": "bad", "data_faults": {"splits": {"verdict": "bad"}}},
+        "saw <b>it</b>": {"sharpe": 9.5, "sharpe_low": 8.0, "sharpe_high": 11.0, "sharpe_p_value": 0.0004},
+    }
+    status = dict(zip(figures, ("valid", "caution", "valid", "invalid"), strict=True))
+    with chdir(place):
+        for number, (name, told) in enumerate(figures.items()):
+            run = made(
+                Path("runs", name),
+                noise(number, n=90)[0],
+                status=status[name],
+                window=window.identity if number < 2 else "",
+            )
+            file = run / "metrics.json"
+            file.write_text(
+                json.dumps(json.loads(file.read_text()) | told | {"total_return": 0.04, "max_drawdown": -0.1})
+            )
+            (run / "report.html").write_text("a report")
+            if number < 3:
+                record(
+                    Path("ledger"),
+                    window,
+                    Trial(window.identity, f"attempt {number}", name, 0.05, len(window.open_at)),
+                    np.full(len(window.open_at), 0.001),
+                )
+        (made(Path("runs", "torn"), noise(9, n=90)[0]) / "metrics.json").write_text("{")
+        entries = listing.entries_of(list_runs(Path("runs")), Path("runs"), Path("ledger"))
+        return listing.render_page(entries, Path("runs"), Path("runs.html"))
+
+
 def pages() -> dict[str, str]:
     """Every page by its name."""
     market = simulate_market(SimulatedMarket(seed=3, n_symbols=6, end="2015-12-31"))
@@ -171,6 +224,7 @@ def pages() -> dict[str, str]:
     bare = sample(regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, folds=None)
     with tempfile.TemporaryDirectory() as folder:
         compared = comparison(Path(folder))
+        of_runs = listed(Path(folder))
     book, sources = book_shown()
     return {
         **{f"report-{status}": report.render_page(sample(status)) for status in ("valid", "caution", "invalid")},
@@ -180,6 +234,7 @@ def pages() -> dict[str, str]:
         "signal-invalid": signal.render_page(diagnosis(), "small", status="invalid"),
         "sweep": sweep.render_page(swept(), "Sweep of small"),
         "comparison": compare.render_page(compared),
+        "listing": of_runs,
         "readers": adapt.render_page(readers()),
         "check": checks.render_page({"first": asked, "second": asked[:3]}, "Archive", subtitle="a year"),
     }

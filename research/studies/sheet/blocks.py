@@ -217,9 +217,17 @@ def monthly_table(paper: Paper, growth: pd.Series, y: float, most: int) -> float
                     x + 1.0, y - 7.0, wide - 2.0, PITCH - 0.8, fill="#177846" if value > 0 else "#be3228",
                     alpha=0.32 * min(1.0, abs(value) / scale),
                 )  # fmt: skip
-                paper.text(x + wide - 3.0, y, formats.percent(value), size=_CELL, side="right")
-        paper.text(MARGIN + INNER - 3.0, y, formats.percent(years.loc[year]), size=_CELL, bold=True, side="right")
+                told = formats.percent(value)
+                paper.text(x + wide - 3.0, y, told, size=_fitting(told, wide - 4.0), side="right")
+        told = formats.percent(years.loc[year])
+        size = _fitting(told, wide - 4.0, bold=True)
+        paper.text(MARGIN + INNER - 3.0, y, told, size=size, bold=True, side="right")
     return y + 16.0
+
+
+def _fitting(words: str, room: float, *, bold: bool = False) -> float:
+    """Return the size at which a figure fits: none of its digits may be left out."""
+    return min(_CELL, room / width_of(words, 1.0, bold=bold))
 
 
 def figures_table(paper: Paper, contents: SheetContents, x: float, y: float, wide: float) -> float:
@@ -383,6 +391,8 @@ def audit_block(paper: Paper, contents: SheetContents, y: float, lines: int) -> 
     ]
     most = {"Noticed": 4, "Passed": 2, "Did not apply": 1, "Not tested": lines}
     for name, items in kinds:
+        if not items:
+            continue
         paper.text(MARGIN, y, name, size=6.4, colour="muted")
         between = ", " if name in ("Passed", "Did not apply") else "; "
         told = joined(items, 6.4, INNER - 62.0, most[name], rest=REST, between=between)

@@ -22,7 +22,7 @@ _DASHES: tuple[Sequence[float] | None, ...] = (None, (4.0, 1.6), (1.2, 1.2), (5.
 # Beyond this growth is drawn by its logarithm: what lies early would be a flat line.
 _MOST_LINEAR = 8.0
 # Room for the values at the left of a chart, and for each date below it.
-_LABELS, _DATE = 30.0, 48.0
+_LABELS, _DATE = 30.0, 42.0
 _SMALL = 6.2
 
 
@@ -103,7 +103,8 @@ def framed(
         place_at = float(frame.across(np.array(instant)))
         paper.line([place_at, place_at], [y, y + high], colour="grid", width=0.4)
         if dates:
-            paper.text(place_at, y + high + 8.5, told, size=_SMALL, colour="muted", side="centre")
+            middle = min(place_at, frame.x + frame.wide - width_of(told, _SMALL) / 2.0)
+            paper.text(middle, y + high + 8.5, told, size=_SMALL, colour="muted", side="centre")
     paper.line([frame.x, frame.x + frame.wide], [y + high, y + high], colour="axis", width=0.5)
     return frame
 
@@ -114,18 +115,17 @@ def dates_of(index: pd.DatetimeIndex, most: int = 9) -> list[tuple[float, str]]:
     Examples
     --------
     >>> import pandas as pd
-    >>> [told for _, told in dates_of(pd.date_range("2021-11-05", "2022-08-01", tz="UTC"))]
+    >>> [told for _, told in dates_of(pd.date_range("2021-11-05", "2022-08-01", tz="UTC"), 5)]
     ['Dec 2021', 'Feb 2022', 'Apr 2022', 'Jun 2022', 'Aug 2022']
     """
     start, stop = index[0], index[-1]
     months = pd.date_range(start.ceil("D"), stop, freq="MS")
-    for step in (120, 60, 24, 12, 6, 3, 2, 1):
+    for step in (1, 2, 3, 6, 12, 24, 60, 120):
         marks = months[(12 * months.year + months.month - 1) % step == 0]
-        if 4 <= len(marks) <= most:
+        if 2 <= len(marks) <= most:
             return [(_at(mark), _month(mark, years=step >= 12)) for mark in marks]
     days = pd.date_range(start.ceil("D"), stop, freq="D")
-    weekly = days[days.dayofweek == 0]
-    marks = weekly if 3 <= len(weekly) <= most else days[:: -(-len(days) // most) or 1]
+    marks = days[:: -(-len(days) // most) or 1]
     return [(_at(mark), f"{mark.day} {MONTHS[mark.month - 1]}") for mark in marks]
 
 

@@ -69,8 +69,11 @@ def render_sheet(run: Run) -> bytes:
     (b'%PDF-', 2)
     """
     contents = contents_of(run)
-    pages = [_first(contents), _second(contents)]
-    return as_pdf(pages, title=printable(f"{contents.title} – Embargo tear sheet"), made=contents.made)
+    return as_pdf(
+        lambda: [_first(contents), _second(contents)],
+        title=printable(f"{contents.title} – Embargo tear sheet"),
+        made=contents.made,
+    )
 
 
 def write_sheet(run: Run, path: Path) -> Path:
@@ -120,9 +123,13 @@ def _top(contents: SheetContents, number: int) -> tuple[Paper, float]:
     size = next((size for size in (16.0, 14.0, 12.0, 10.0) if _fits(title, size, left - MARGIN - 10.0)), 10.0)
     paper.text(MARGIN, 48.0, shortened(title, size, left - MARGIN - 10.0, bold=True), size=size, bold=True)
     paper.text(MARGIN, 59.5, shortened(printable(span_of(contents)), 6.8, INNER), size=6.8, colour="muted")
-    for place, line in enumerate(wrapped(_FOOT, 5.6, INNER)):
-        paper.text(MARGIN, _BOTTOM + 12.0 + 7.2 * place, line, size=5.6, colour="muted")
     return paper, blocks.stamp_bars(paper, contents, 67.0)
+
+
+def _finished(paper: Paper) -> Paper:
+    """Set the foot of a page last, as it is read."""
+    paper.lines(MARGIN, _BOTTOM + 9.0, wrapped(_FOOT, 5.6, INNER), size=5.6, colour="muted")
+    return paper
 
 
 def _fits(title: str, size: float, room: float) -> bool:
@@ -143,7 +150,7 @@ def _first(contents: SheetContents) -> Paper:
     y = blocks.monthly_table(paper, growth["strategy"], y, _MOST_YEARS)
     blocks.figures_table(paper, contents, MARGIN, y, _HALF + 20.0)
     blocks.falls_table(paper, contents, MARGIN + _HALF + _GAP + 20.0, y, _HALF - 20.0)
-    return paper
+    return _finished(paper)
 
 
 class _Room(NamedTuple):
@@ -175,7 +182,7 @@ def _second(contents: SheetContents) -> Paper:
         paper, y = _top(contents, 2)
         if _reasons(paper, contents, y + 12.0, room) <= _BOTTOM:
             break
-    return paper
+    return _finished(paper)
 
 
 def _reasons(paper: Paper, contents: SheetContents, y: float, room: _Room) -> float:

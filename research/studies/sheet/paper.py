@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -177,9 +177,11 @@ class Paper:
 
     Examples
     --------
-    >>> page = Paper()
-    >>> page.text(MARGIN, 40.0, "Sharpe ratio", size=12.0)
-    >>> as_pdf([page], title="mine", made=None)[:5]
+    >>> def drawn():
+    ...     page = Paper()
+    ...     page.text(MARGIN, 40.0, "Sharpe ratio", size=12.0)
+    ...     return [page]
+    >>> as_pdf(drawn, title="mine", made=None)[:5]
     b'%PDF-'
     """
 
@@ -281,25 +283,32 @@ def _named(colour: str) -> str:
     return colours().get(colour, colour)
 
 
-# Whatever a user's own matplotlibrc says: TrueType fonts are embedded whole words at a time, and text stays text.
-_SETTINGS = {"pdf.fonttype": 42, "pdf.compression": 6, "pdf.use14corefonts": False, "text.usetex": False}
+# TrueType fonts are embedded, so that text stays text.
+_SETTINGS = {
+    "backend": "pdf",
+    "pdf.fonttype": 42,
+    "pdf.compression": 6,
+    "pdf.use14corefonts": False,
+    "text.usetex": False,
+}
 
 
-def as_pdf(pages: Sequence[Paper], *, title: str, made: datetime | None) -> bytes:
-    """Return pages as one PDF; the same pages give the same bytes.
+def as_pdf(draw: Callable[[], Sequence[Paper]], *, title: str, made: datetime | None) -> bytes:
+    """Draw pages into one PDF; the same drawing gives the same bytes, whatever a matplotlibrc says.
 
     Parameters
     ----------
-    pages : sequence of Paper
+    draw : callable
+        Makes the pages.
     title : str
     made : datetime, optional
         When what it shows was made, which is written down as when the file was.
     """
     about = {"Title": title, "Creator": "Embargo", "Producer": f"matplotlib {matplotlib.__version__}"}
-    with io.BytesIO() as stream, matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "pdf", **_SETTINGS}):
+    with io.BytesIO() as stream, matplotlib.rc_context({**matplotlib.rcParamsDefault, **_SETTINGS}):
         # A date of None keeps the clock out of the file.
         with PdfPages(stream, metadata={**about, "CreationDate": made, "ModDate": made}) as book:
-            for page in pages:
+            for page in draw():
                 book.savefig(page.figure)
         return stream.getvalue()
 
