@@ -233,7 +233,7 @@ def monthly_returns(growth: pd.Series) -> tuple[pd.Series, pd.Series]:
     Examples
     --------
     >>> import pandas as pd
-    >>> ends = pd.to_datetime(["2023-11-30Z", "2023-12-29Z", "2024-01-31Z"])
+    >>> ends = pd.to_datetime(["2023-11-30 21:00Z", "2023-12-29 21:00Z", "2024-01-31 21:00Z"])
     >>> months, years = monthly_returns(pd.Series([1.0, 1.1, 1.21], index=ends))
     >>> months.round(3).to_dict(), years.round(3).to_dict()
     ({(2023, 11): 0.0, (2023, 12): 0.1, (2024, 1): 0.1}, {2023: 0.1, 2024: 0.1})

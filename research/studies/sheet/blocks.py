@@ -101,8 +101,8 @@ def cut(words: str, size: float, room: float, most: int, *, bold: bool = False) 
 
     Examples
     --------
-    >>> cut("of many words a few are shown and the others are not", 7.0, 120.0, 2)
-    ['of many words a few are shown', '… (more in report.html)']
+    >>> cut("of many words a few are shown and the others are not", 7.0, 100.0, 2)
+    ['of many words a few are', '… (more in report.html)']
     """
     lines = wrapped(words, size, room, bold=bold)
     if len(lines) <= most:

@@ -98,6 +98,18 @@ def write_sheet(run: Run, path: Path) -> Path:
         If the file is there.
     MissingPartError, DataError
         As of `render_sheet`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo import demo
+    >>> from embargo.research.studies.sheet import write_sheet
+    >>> small = ["model.kind=lexicon", "news.simulated.symbols=4", "split.end=2018-07-01", "split.test_span=6MS"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = demo(out=folder, cache=folder, overrides=small, progress=False)
+    ...     write_sheet(made, Path(folder) / "sheet.pdf").name
+    'sheet.pdf'
     """
     if path.suffix.lower() != ".pdf":
         raise ConfigError(f"--pdf {path}: a tear sheet is one file. Name one that ends in .pdf, such as {path}.pdf.")

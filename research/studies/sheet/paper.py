@@ -15,14 +15,14 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, get_font
+from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon, Rectangle
@@ -62,7 +62,8 @@ def _file(bold: bool) -> Path:
 
 @cache
 def _font(bold: bool) -> FT2Font:
-    font = get_font(str(_file(bold)))
+    # Its own: what draws sets other sizes on the one that matplotlib shares.
+    font = FT2Font(_file(bold))
     font.set_size(_UNITS, 72)
     return font
 
@@ -97,7 +98,7 @@ def width_of(words: str, size: float, *, bold: bool = False) -> float:
     Examples
     --------
     >>> round(width_of("Sharpe", 10.0), 1)
-    35.2
+    35.4
     """
     return size * sum(_advance(sign, bold) for sign in words)
 
@@ -108,7 +109,7 @@ def shortened(words: str, size: float, room: float, *, bold: bool = False) -> st
     Examples
     --------
     >>> shortened("a-run-with-a-very-long-name-1a2b3c4d", 7.0, 80.0)
-    'a-run-wi…a2b3c4d'
+    'a-run-wit…-1a2b3c4d'
     """
     if width_of(words, size, bold=bold) <= room:
         return words
@@ -124,8 +125,8 @@ def wrapped(words: str, size: float, room: float, *, bold: bool = False) -> list
 
     Examples
     --------
-    >>> wrapped("what cannot be shown is not shown", 8.0, 70.0)
-    ['what cannot be', 'shown is not', 'shown']
+    >>> wrapped("what cannot be shown is not shown", 8.0, 60.0)
+    ['what cannot', 'be shown is', 'not shown']
     """
     lines, line = list[str](), ""
     for word in words.split():
@@ -159,8 +160,8 @@ def joined(items: Sequence[str], size: float, room: float, most: int, *, rest: s
 
     Examples
     --------
-    >>> joined(["first of all", "second", "third"], 8.0, 80.0, 2, rest="more")
-    ['first of all; …', 'and 2 more']
+    >>> joined(["first of all", "second", "third", "last"], 8.0, 60.0, 2, rest="more")
+    ['first of all; …', 'and 3 more']
     """
     for kept in range(len(items), -1, -1):
         told = between.join(items[:kept])
@@ -305,7 +306,8 @@ def as_pdf(draw: Callable[[], Sequence[Paper]], *, title: str, made: datetime | 
         When what it shows was made, which is written down as when the file was.
     """
     about = {"Title": title, "Creator": "Embargo", "Producer": f"matplotlib {matplotlib.__version__}"}
-    with io.BytesIO() as stream, matplotlib.rc_context({**matplotlib.rcParamsDefault, **_SETTINGS}):
+    plain: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_SETTINGS}
+    with io.BytesIO() as stream, matplotlib.rc_context(plain):
         # A date of None keeps the clock out of the file.
         with PdfPages(stream, metadata={**about, "CreationDate": made, "ModDate": made}) as book:
             for page in draw():

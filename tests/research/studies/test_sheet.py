@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 import os
 import re
@@ -321,6 +323,13 @@ def test_earlier_years_that_do_not_fit_are_chained(copied: Callable[..., Path]) 
     assert f"{until - 1990 + 1} years together {formats.percent(ends.iloc[-1] - 1.0)}," in row[-1]
     years = [int(row[0]) for row in lines(page) if re.fullmatch(r"(19|20)\d\d", row[0]) and row[-1].endswith("%")]
     assert years == list(range(until + 1, pd.DatetimeIndex(growth.index)[-1].year + 1))
+
+
+@pytest.mark.parametrize("name", ["paper", "charts", "blocks"])
+def test_examples_of_what_draws_run(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"embargo.research.studies.sheet.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_signs_without_a_form_are_told_by_number() -> None:
