@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from embargo.backtest.leakage import not_tested
@@ -66,7 +67,7 @@ def table(
     *,
     strong: frozenset[int] = frozenset(),
 ) -> float:
-    """Set a table; a cell that is too wide for its column is shortened in the middle, rows in ``strong`` are bold."""
+    """Set a table; a name that is too wide is shortened, a figure set smaller; rows in ``strong`` are bold."""
     whole = sum(column.share for column in columns)
     left, places = x, list[tuple[float, float]]()
     for column in columns:
@@ -83,8 +84,10 @@ def table(
         y += PITCH
         for words, column, place in zip(row, columns, places, strict=True):
             bold = number in strong
-            shown = shortened(printable(words), _CELL, place[1] - 3.0, bold=bold)
-            _cell(paper, place, y - 1.6, shown, column.side, size=_CELL, bold=bold)
+            shown, room = printable(words), place[1] - 3.0
+            if column.side == "left":
+                shown = shortened(shown, _CELL, room, bold=bold)
+            _cell(paper, place, y - 1.6, shown, column.side, size=_fitting(shown, room, bold=bold), bold=bold)
     return y + 12.0
 
 
@@ -94,6 +97,11 @@ def _cell(
 ) -> None:  # fmt: skip
     x = place[0] if side == "left" else place[0] + place[1]
     paper.text(x, y, words, size=size, colour=colour, bold=bold, side=side)
+
+
+def _fitting(words: str, room: float, *, bold: bool = False) -> float:
+    """Return the size at which a figure fits: none of its digits may be left out."""
+    return min(_CELL, room / max(1e-9, width_of(words, 1.0, bold=bold)))
 
 
 def cut(words: str, size: float, room: float, most: int, *, bold: bool = False) -> list[str]:
@@ -198,7 +206,7 @@ def monthly_table(paper: Paper, growth: pd.Series, y: float, most: int) -> float
     shown = years.index[-most:] if len(years) > most else years.index
     if len(shown) < len(years):
         shown, early = shown[1:], years[: 1 - most]
-        whole = formats.percent((1.0 + early).prod() - 1.0)
+        whole = formats.percent(float(np.prod(1.0 + early.to_numpy(dtype=float))) - 1.0)
         y += PITCH
         paper.text(MARGIN, y, f"{early.index[0]}–{early.index[-1]}", size=_CELL)
         paper.text(
@@ -223,11 +231,6 @@ def monthly_table(paper: Paper, growth: pd.Series, y: float, most: int) -> float
         size = _fitting(told, wide - 4.0, bold=True)
         paper.text(MARGIN + INNER - 3.0, y, told, size=size, bold=True, side="right")
     return y + 16.0
-
-
-def _fitting(words: str, room: float, *, bold: bool = False) -> float:
-    """Return the size at which a figure fits: none of its digits may be left out."""
-    return min(_CELL, room / width_of(words, 1.0, bold=bold))
 
 
 def figures_table(paper: Paper, contents: SheetContents, x: float, y: float, wide: float) -> float:
@@ -395,9 +398,9 @@ def audit_block(paper: Paper, contents: SheetContents, y: float, lines: int) -> 
             continue
         paper.text(MARGIN, y, name, size=6.4, colour="muted")
         between = ", " if name in ("Passed", "Did not apply") else "; "
-        told = joined(items, 6.4, INNER - 62.0, most[name], rest=REST, between=between)
+        shown = joined(items, 6.4, INNER - 62.0, most[name], rest=REST, between=between)
         colour = "bad" if name == "Noticed" and (noticed["verdict"] == "leak").any() else "ink"
-        y = paper.lines(MARGIN + 62.0, y, told, size=6.4, colour=colour) + 1.0
+        y = paper.lines(MARGIN + 62.0, y, shown, size=6.4, colour=colour) + 1.0
     return y + 7.0
 
 

@@ -53,14 +53,16 @@ class Frame:
 
     def across(self, instants: Floats) -> Floats:
         """Return where instants lie."""
-        return self.x + self.wide * (instants - self.start) / max(1.0, self.stop - self.start)
+        share = (np.asarray(instants, dtype=float) - self.start) / max(1.0, self.stop - self.start)
+        return np.asarray(self.x + self.wide * share, dtype=float)
 
     def down(self, values: Floats) -> Floats:
         """Return where values lie."""
         low, top, shown = np.array(self.low), np.array(self.top), np.asarray(values, dtype=float)
         if self.logarithmic:
             low, top, shown = np.log(low), np.log(top), np.log(shown)
-        return self.y + self.high * (1.0 - (shown - low) / max(1e-12, float(top - low)))
+        share = (shown - low) / max(1e-12, float(top - low))
+        return np.asarray(self.y + self.high * (1.0 - share), dtype=float)
 
 
 def nanoseconds(index: pd.DatetimeIndex) -> Floats:
@@ -86,7 +88,7 @@ def framed(
     low, top = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     low, top = (min(low, 0.0), max(top, 0.0)) if zero else (low, top)
     if low == top:
-        low, top = low - 0.05, top + 0.05
+        low, top = low - 0.05, top + 0.05 * (not zero)
     if not logarithmic:
         room = 0.04 * (top - low) or 0.05 * max(1.0, abs(top))
         low, top = low - room * (low != 0.0 or not zero), top + room * (top != 0.0 or not zero)
