@@ -175,6 +175,21 @@ def test_figures_are_those_of_the_run(small_run: Outcome, shown: list[list[Shown
     assert f"Attempts {metrics['n_trials']:,} on these bars" in second
 
 
+def test_every_column_of_a_regime_is_its_own(copied: Callable[..., Path]) -> None:
+    run = copied()
+    told = {"n_bars": 77, "share": 0.21, "sharpe": 1.31, "low": -0.41, "high": 2.51, "p_value": 0.071}
+    told |= {"p_value_holm": 0.142, "annual_return": 0.081, "max_drawdown": -0.191, "turnover_annual": 12.34}
+
+    def change(found: dict[str, Any]) -> dict[str, Any]:
+        regimes = found["regimes"]
+        first = next(iter(regimes["trend"].values()))
+        return found | {"regimes": regimes | {"trend": {"bull": first | told}}}
+
+    changed(run / "metrics.json", change)
+    row = begins(pages(render_sheet(Run.load(run)))[1], "trend", "bull")
+    assert row == ["77", "21.0%", "1.31", "−0.41 to 2.51", "0.071", "0.142", "8.1%", "−19.1%", "12.34"]
+
+
 def test_months_are_those_of_the_account(small_run: Outcome, shown: list[list[Shown]]) -> None:
     growth = pd.read_parquet(small_run.folder / "growth.parquet")["strategy"]
     value, start, told = 1.0, {}, {}
