@@ -16,7 +16,7 @@ from embargo.research.pages.charts import TEMPLATE, Chart, label_of
 from embargo.research.pages.tables import TableCell
 from embargo.research.studies.compare.charts import regime_name
 from embargo.research.studies.compare.rows import Fared, fared
-from embargo.research.studies.compare.tables import Spent, listed, over_all_bars, without
+from embargo.research.studies.compare.tables import ParetoAxis, listed, over_all_bars, without
 
 if TYPE_CHECKING:
     from embargo.research.studies.compare.comparison import Comparison
@@ -85,13 +85,13 @@ class _Axis(NamedTuple):
     tick: str
 
 
-_AXES: dict[Spent, _Axis] = {
+_AXES: dict[ParetoAxis, _Axis] = {
     "turnover": _Axis("unbeaten", "turnover, times a year, one way", formats.ratio, ""),
     "cost": _Axis("unbeaten_on_cost", "cost a year, of mean equity", formats.fine_percent, ".1%"),
 }
 
 
-def pareto_chart(found: Comparison, spent: Spent = "turnover") -> Chart | None:
+def pareto_chart(found: Comparison, spent: ParetoAxis = "turnover") -> Chart | None:
     """Draw Sharpe ratio over turnover or over cost; None unless two runs or more have both.
 
     Runs that no other beats on both are filled and named. A run whose audit found a leak beats nobody.

@@ -17,7 +17,7 @@ from embargo.research.studies.compare.many import heat_of, pareto_chart
 from embargo.research.studies.compare.rows import Difference, differences, questions
 from embargo.research.studies.compare.tables import (
     MANY,
-    Spent,
+    ParetoAxis,
     bayes_text,
     headline,
     over_all_bars,
@@ -70,7 +70,7 @@ def render_page(found: Comparison) -> str:
     True
     """
     many = len(found.runs) >= MANY
-    axes: tuple[Spent, ...] = ("turnover", "cost") if many else ()
+    axes: tuple[ParetoAxis, ...] = ("turnover", "cost") if many else ()
     drawn = [(spent, pareto_chart(found, spent)) for spent in axes]
     return fill(
         "studies/compare/page.html.j2",

@@ -21,7 +21,7 @@ from embargo.research.studies.compare.rows import Difference, Fared, differences
 NOT_JUDGED = "not judged"
 # From so many runs on, what concerns them all is said before what concerns each.
 MANY = 3
-Spent = Literal["turnover", "cost"]
+ParetoAxis = Literal["turnover", "cost"]
 MOST_SETTINGS = 20
 
 
@@ -154,7 +154,7 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def without(found: Comparison, spent: Spent) -> str:
+def without(found: Comparison, spent: ParetoAxis) -> str:
     """Say of how many runs turnover or cost is not known, and of which; empty where it is of all."""
     names = [run.name for run in found.runs if found.figures[spent][run.name] is None]
     if not names:

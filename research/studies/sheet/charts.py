@@ -6,16 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from embargo.backtest.attribution import Floats
 from embargo.research.pages import formats
 from embargo.research.pages.charts import keep_extremes
 from embargo.research.run.report.book_charts import waterfall
 from embargo.research.run.report.page import MONTHS
 from embargo.research.studies.sheet.paper import Paper, printable, shortened, ticks, width_of
-
-Floats = npt.NDArray[np.float64]
 
 _POINTS = 700
 _DASHES: tuple[Sequence[float] | None, ...] = (None, (4.0, 1.6), (1.2, 1.2), (5.0, 1.4, 1.2, 1.4))

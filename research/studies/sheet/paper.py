@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -29,8 +28,9 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import IdentityTransform
 
+from embargo.backtest.attribution import Floats
+
 Side = Literal["left", "right", "centre"]
-Floats = npt.NDArray[np.float64]
 
 # A4: 210 by 297 mm, in points of 1/72 inch.
 WIDE, HIGH = 595.276, 841.89
