@@ -14,7 +14,7 @@ import embargo
 
 HEAVY = {
     *("torch", "transformers", "peft", "tokenizers", "vectorbt", "numba", "scipy", "statsmodels", "sklearn", "arch"),
-    *("plotly", "jinja2", "duckdb", "ccxt", "yfinance", "pandera", "exchange_calendars"),
+    *("plotly", "matplotlib", "jinja2", "duckdb", "ccxt", "yfinance", "pandera", "exchange_calendars"),
 }
 TABLES = {"pandas", "numpy", "pyarrow"}
 DRAWN = {"typer", "rich"}
@@ -53,7 +53,7 @@ def test_the_name_of_the_package_loads_nothing() -> None:
     assert not loaded("import embargo; dir(embargo); embargo.__version__") & (HEAVY | TABLES | DRAWN)
 
 
-@pytest.mark.parametrize("command", ["run", "tune", "fetch", "data"])
+@pytest.mark.parametrize("command", ["run", "tune", "fetch", "data", "export-run"])
 def test_the_help_of_a_command_loads_no_data_and_no_models(command: str) -> None:
     assert not loaded(COMMAND, command, "--help") & (HEAVY | TABLES)
 

@@ -42,7 +42,9 @@ COMMANDS = {
     "adapt": Entry("adapt", "Set every way to read side by side: quality, money, cost, and a recommendation."),
     "paths": Entry("paths", "Show how much a Sharpe ratio owes to which part of history taught."),
     "compare": Entry("compare", "Compare finished runs on the bars they share."),
-    "export-run": Entry("exporting", "Write a run's returns, weights, trades and scored articles for other tools."),
+    "export-run": Entry(
+        "exporting", "Write a run's returns, weights, trades and scored articles for other tools, or its tear sheet."
+    ),
     "leaks": Entry("leaks", "List the leaks that are known, and the checks that look for them."),
     "leakbench": Entry("leakbench", "Plant known leaks into clean runs, and count what the audit catches."),
     "tune": Entry("models", "Tune a model, calibrate it, measure it and write its model card."),

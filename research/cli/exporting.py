@@ -26,20 +26,23 @@ def export_run(
         Path | None, typer.Option(metavar="DIR", help="Write one workbook, with the extra of that name.")
     ] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="DIR", help="Write parquet files.")] = None,
+    pdf: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw a tear sheet of two A4 pages, such as sheet.pdf.")
+    ] = None,
 ) -> None:
-    """Write a run's returns, weights, trades and scored articles for other tools.
+    """Write a run's returns, weights, trades and scored articles for other tools, or its tear sheet.
 
     Instants are UTC. daily_returns are simple returns by day at the exchange;
     in Python embargo.research.records.returns_for(run, LIBRARY) gives them as
     quantstats, pyfolio and skfolio take them. about.json says what the audit and
-    the checks of the data found: show it with the figures.
+    the checks of the data found: show it with the figures, as the tear sheet does.
 
-    Example: [bold]embargo export-run runs/mine-1a2b3c4d --csv mine[/bold]
+    Example: [bold]embargo export-run runs/mine-1a2b3c4d --csv mine --pdf mine.pdf[/bold]
     """
     places: dict[Form, Path | None] = {"csv": csv, "xlsx": xlsx, "parquet": parquet}
     wanted: list[tuple[Form, Path]] = [(form, place) for form, place in places.items() if place is not None]
-    if not wanted:
-        raise ConfigError("export-run: say where to: --csv DIR, --xlsx DIR or --parquet DIR.")
+    if not wanted and pdf is None:
+        raise ConfigError("export-run: say where to: --csv DIR, --xlsx DIR, --parquet DIR or --pdf FILE.")
     from embargo.research.records.exports import export_run as export
     from embargo.research.records.run import Run
 
@@ -49,7 +52,13 @@ def export_run(
         console.print(
             f"{place}: {', '.join(file.name for file in files)}", soft_wrap=True, highlight=False, markup=False
         )
+    if pdf is not None:
+        # Loaded here because who writes tables draws nothing.
+        from embargo.research.studies.sheet import write_sheet
+
+        console.print(str(write_sheet(found, pdf)), soft_wrap=True, highlight=False, markup=False)
     if found.status != "valid" or found.data == "bad":
-        what = f"This run is {found.status}, and its data are {found.data}: see about.json."
+        where = "about.json" if wanted else "the sheet"
+        what = f"This run is {found.status}, and its data are {found.data}: see {where}."
         told = f"[yellow]![/] {escaped(what)}"
         complaints.print(told, soft_wrap=True, highlight=False)

@@ -24,6 +24,8 @@ from embargo.research.records.folders import CONFIG, METRICS, check_headline
 from embargo.research.records.sealed import holds, is_sealed, read_figures, read_manifest, read_table, read_text
 
 _NEEDED = ("account.parquet", "regimes.parquet", METRICS, MANIFEST, CONFIG)
+_OVER_TIME = "over_time.parquet"
+_PAID = ("fees", "slippage", "carry")
 # An account that grows a millionfold in a bar is damaged, and its squares would overflow.
 _MOST_RETURN = 1e6
 
@@ -52,6 +54,9 @@ class FinishedRun:
         Instants (ISO, UTC) at which the first and the last of its test articles were known; None where it had none.
     turnover : Series, shape (test bars,)
         One way, a fraction of equity, by the instant each bar opens; empty where the run left none.
+    costs : DataFrame, shape (test bars, 2)
+        ``paid`` for trading and for holding, and ``equity`` at the open, in currency, by the instant each bar opens;
+        negative where money was received; empty where the run left none.
     metrics, manifest, settings : dict
         As in ``metrics.json``, ``manifest.json`` and ``config.toml``, whatever version wrote them; `Metrics.from_dict`
         makes typed figures of the first if it was this one.
@@ -91,6 +96,7 @@ class FinishedRun:
     settings: dict[str, Any]
     news: tuple[str, str] | None = None
     turnover: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+    costs: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __repr__(self) -> str:
         return f"<FinishedRun {self.name}: {self.status}, {len(self.returns):,} bars>"
@@ -200,6 +206,7 @@ def read_run(folder: Path) -> FinishedRun:
         settings=settings_of(folder, manifest),
         news=news,
         turnover=_turnover(folder / "account.parquet", account),
+        costs=_costs(folder, manifest, account, returns),
     )
 
 
@@ -255,6 +262,26 @@ def _turnover(place: Path, account: pd.DataFrame) -> pd.Series:
     if not np.isfinite(turnover).all() or (turnover < 0.0).any():
         raise DataError(f"{place}: a bar has no turnover, or one below 0. Repeat the run.")
     return turnover
+
+
+def _costs(folder: Path, manifest: Mapping[str, Any], account: pd.DataFrame, returns: pd.Series) -> pd.DataFrame:
+    """Read what each bar paid, which runs keep as fractions of the equity that they began with."""
+    place = folder / _OVER_TIME
+    if "equity" not in account or not holds(folder, _OVER_TIME, manifest):
+        return pd.DataFrame()
+    over_time = read_table(folder, _OVER_TIME, manifest)
+    if not set(_PAID) <= set(over_time.columns):
+        return pd.DataFrame()
+    if not over_time.index.equals(returns.index):
+        raise DataError(f"{place}: its rows do not fit those of account.parquet. Repeat the run.")
+    equity = _numbers(account["equity"], folder / "account.parquet")
+    # Who loses all at once leaves no trace of what it was.
+    initial = equity.iloc[0] / (1.0 + returns.iloc[0]) if returns.iloc[0] > -1.0 else np.nan
+    paid = -sum(_numbers(over_time[name], place) for name in _PAID) * initial
+    costs = pd.DataFrame({"paid": paid, "equity": equity.shift(fill_value=initial)})
+    if not np.isfinite(costs.to_numpy()).all():
+        raise DataError(f"{place}: a bar has no costs, or no equity that they were paid from. Repeat the run.")
+    return costs
 
 
 def _numbers(column: pd.Series, place: Path) -> pd.Series:

@@ -37,13 +37,17 @@ def made(
     judged: pd.DataFrame | None = None,
     name: str = "small",
     years: float = YEAR,
+    paid: float | None = None,
 ) -> Path:
-    """Write a run folder and return it."""
+    """Write a run folder and return it; ``paid`` is what each bar paid, as a share of the equity at the start."""
     folder.mkdir(parents=True)
     index = bars(len(returns), start)
     account = pd.DataFrame({"net_return": returns, "equity": np.cumprod(1.0 + returns), "turnover": 0.1}, index=index)
     account.to_parquet(folder / "account.parquet")
     (regimes_on(index) if labels is None else labels).to_parquet(folder / "regimes.parquet")
+    if paid is not None:
+        parts = pd.DataFrame({"fees": -0.5 * paid, "slippage": -0.75 * paid, "carry": 0.25 * paid}, index=index)
+        parts.to_parquet(folder / "over_time.parquet")
     if judged is not None:
         judged.drop(columns="known_at").to_parquet(folder / "classification.parquet")
         judged[["article_id", "known_at"]].to_parquet(folder / "articles.parquet")

@@ -1,4 +1,4 @@
-"""The six pages of fixed contents, and what they are known by.
+"""The pages of fixed contents, and what they are known by.
 
 ``PYTHONPATH=tests python -m samples.page_samples > tests/research/pages/pages.sha256`` accepts the pages as they are.
 """
@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Callable, Collection
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,11 @@ import pandas as pd
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.config.adapt import AdaptSection
 from embargo.research.gathering import checks
+from embargo.research.records import list_runs
+from embargo.research.records.ledger import Trial, record
+from embargo.research.records.windows import window_on
 from embargo.research.run import report
-from embargo.research.studies import adapt, compare, signal, sweep
+from embargo.research.studies import adapt, compare, listing, signal, sweep
 from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
 from samples.books_shown import book_shown
 from samples.finished_runs import articles, made, noise
@@ -32,9 +37,9 @@ def comparison(folder: Path) -> compare.Comparison:
     """Three runs by regime, one of them better and one that leaked."""
     base, like, good = noise(1, others=2)
     runs = [
-        made(folder / "base", base, judged=articles(1, 1.0)),
-        made(folder / "like", like, judged=articles(2, 1.0), status="invalid"),
-        made(folder / "good", good + 0.004, costs=0.0),
+        made(folder / "base", base, judged=articles(1, 1.0), paid=0.0002),
+        made(folder / "like", like, judged=articles(2, 1.0), status="invalid", paid=0.0003),
+        made(folder / "good", good + 0.004, costs=0.0, paid=0.0001),
     ]
     return compare.compare(runs, by="regime")
 
@@ -165,15 +170,67 @@ def readers() -> adapt.Adaptation:
     return adapt.Adaptation(Path("runs/small-adapt-1a2b3c4d"), rows, pairs, advice, figures)
 
 
+def listed(place: Path) -> str:
+    """Two runs on a window that the ledger knows, one that names none, one that leaked and one that is damaged."""
+    prices = simulate_market(SimulatedMarket(n_symbols=2, start="2015-01-01", end="2015-06-01")).prices
+    window = window_on(prices, "1d")
+    figures: dict[str, dict[str, Any]] = {
+        "first": {
+            "sharpe": 0.62,
+            "sharpe_low": -0.4,
+            "sharpe_high": 1.7,
+            "sharpe_p_value": 0.11,
+            "data_verdict": "clean",
+        },
+        "second": {
+            "sharpe": 1.31,
+            "sharpe_low": 0.2,
+            "sharpe_high": 2.4,
+            "sharpe_p_value": 0.02,
+            "data_verdict": "look",
+        },
+        "alone": {"sharpe": None, "data_verdict": "bad", "data_faults": {"splits": {"verdict": "bad"}}},
+        "saw <b>it</b>": {"sharpe": 9.5, "sharpe_low": 8.0, "sharpe_high": 11.0, "sharpe_p_value": 0.0004},
+    }
+    status = dict(zip(figures, ("valid", "caution", "valid", "invalid"), strict=True))
+    with chdir(place):
+        for number, (name, told) in enumerate(figures.items()):
+            run = made(
+                Path("runs", name),
+                noise(number, n=90)[0],
+                status=status[name],
+                window=window.identity if number < 2 else "",
+            )
+            file = run / "metrics.json"
+            file.write_text(
+                json.dumps(json.loads(file.read_text()) | told | {"total_return": 0.04, "max_drawdown": -0.1})
+            )
+            (run / "report.html").write_text("a report")
+            if number < 3:
+                record(
+                    Path("ledger"),
+                    window,
+                    Trial(window.identity, f"attempt {number}", name, 0.05, len(window.open_at)),
+                    np.full(len(window.open_at), 0.001),
+                )
+        (made(Path("runs", "torn"), noise(9, n=90)[0]) / "metrics.json").write_text("{")
+        entries = listing.entries_of(list_runs(Path("runs")), Path("runs"), Path("ledger"))
+        return listing.render_page(entries, Path("runs"), Path("runs.html"))
+
+
 def pages(names: Collection[str] = ()) -> dict[str, str]:
     """Every page by its name, or those that are named."""
     market = simulate_market(SimulatedMarket(seed=3, n_symbols=6, end="2015-12-31"))
     asked = checks.check_world(market.news, market.prices, calendar="XNYS", counts={"rows": 900, "undated": 300})
     bare = sample(regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, folds=None)
 
-    def compared() -> compare.Comparison:
+    def compared() -> str:
         with tempfile.TemporaryDirectory() as folder:
-            return comparison(Path(folder))
+            return compare.render_page(comparison(Path(folder)))
+
+    def of_runs() -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            return listed(Path(folder))
 
     book, sources = book_shown()
     makers: dict[str, Callable[[], str]] = {
@@ -185,7 +242,8 @@ def pages(names: Collection[str] = ()) -> dict[str, str]:
         "signal": lambda: signal.render_page(diagnosis(), "small", subtitle="a year"),
         "signal-invalid": lambda: signal.render_page(diagnosis(), "small", status="invalid"),
         "sweep": lambda: sweep.render_page(swept(), "Sweep of small"),
-        "comparison": lambda: compare.render_page(compared()),
+        "comparison": compared,
+        "listing": of_runs,
         "readers": lambda: adapt.render_page(readers()),
         "check": lambda: checks.render_page({"first": asked, "second": asked[:3]}, "Archive", subtitle="a year"),
     }

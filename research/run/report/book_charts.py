@@ -132,14 +132,14 @@ def costs_chart(over_time: pd.DataFrame) -> Chart:
     return Chart(figure, f"Costs paid so far, of the equity at the start: {ends}.", note)
 
 
-def waterfall(contributions: pd.DataFrame, over_time: pd.DataFrame) -> pd.DataFrame:
+def waterfall(contributions: pd.DataFrame, over_time: pd.DataFrame, most: int = MOST_BARS_OF_THE_FALL) -> pd.DataFrame:
     """Return the steps from nothing to the total return, shape (steps, 2): ``name, step``; they add up to it exactly.
 
-    The symbols that gained and lost most stand by name, the others together, then what was paid for holding.
+    The ``most`` symbols that gained and lost most stand by name, the others together, then what was paid for holding.
     """
     total = contributions["total"]
-    gained = total[total > 0.0].sort_values(ascending=False, kind="stable").head(MOST_BARS_OF_THE_FALL)
-    lost = total[total < 0.0].sort_values(kind="stable").head(MOST_BARS_OF_THE_FALL)
+    gained = total[total > 0.0].sort_values(ascending=False, kind="stable").head(most)
+    lost = total[total < 0.0].sort_values(kind="stable").head(most)
     others = total.drop([*gained.index, *lost.index])
     others = others[others != 0.0]
     steps = [*gained.items(), *lost[::-1].items()]

@@ -217,16 +217,39 @@ def _metrics(data: ReportData) -> dict[str, Any]:
     return {"rivals": rivals, "rows": rows}
 
 
-def _monthly(equity: pd.Series) -> list[dict[str, Any]]:
-    """Chain the strategy's returns from month end to month end: years in rows, months and the whole year in columns."""
-    known = equity.dropna()
-    if known.empty:
-        return []
+def monthly_returns(growth: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Chain a strategy's growth from month end to month end, and from year end to year end.
+
+    Parameters
+    ----------
+    growth : Series
+        Of 1, by instants in UTC; without a value none of it counts.
+
+    Returns
+    -------
+    Series, Series
+        Returns as fractions, by (year, month) and by year.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> ends = pd.to_datetime(["2023-11-30 21:00Z", "2023-12-29 21:00Z", "2024-01-31 21:00Z"])
+    >>> months, years = monthly_returns(pd.Series([1.0, 1.1, 1.21], index=ends))
+    >>> months.round(3).to_dict(), years.round(3).to_dict()
+    ({(2023, 11): 0.0, (2023, 12): 0.1, (2024, 1): 0.1}, {2023: 0.1, 2024: 0.1})
+    """
+    known = growth.dropna()
     index = pd.DatetimeIndex(known.index)
-    ends = known.groupby([index.year, index.month]).last()
-    returns = ends / ends.shift(fill_value=known.iloc[0]) - 1.0
-    year_ends = known.groupby(index.year).last()
-    year_returns = year_ends / year_ends.shift(fill_value=known.iloc[0]) - 1.0
+    start = known.iloc[:1].sum()
+    ends, year_ends = (known.groupby(keys).last() for keys in ([index.year, index.month], index.year))
+    return ends / ends.shift(fill_value=start) - 1.0, year_ends / year_ends.shift(fill_value=start) - 1.0
+
+
+def _monthly(equity: pd.Series) -> list[dict[str, Any]]:
+    """Lay out the strategy's returns: years in rows, months and the whole year in columns."""
+    returns, year_returns = monthly_returns(equity)
+    if returns.empty:
+        return []
     scale = float(returns.abs().max()) or 1.0
     return [
         {
@@ -239,7 +262,7 @@ def _monthly(equity: pd.Series) -> list[dict[str, Any]]:
             ]
             + [TableCell(formats.percent(year_returns.loc[year]))],
         }
-        for year in year_ends.index
+        for year in year_returns.index
     ]
 
 

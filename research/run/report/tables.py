@@ -64,7 +64,13 @@ def tables_of(metrics: Metrics, regimes: pd.DataFrame | None = None) -> list[Rep
 
     ``regimes`` are the labels of the run's bars, shape (bars, definitions), that falls are set beside.
     """
-    made = (_either_side(metrics), _costs(metrics), _drawdowns(metrics, regimes), _relative(metrics), _trades(metrics))
+    made = (
+        _either_side(metrics),
+        costs_table(metrics),
+        _drawdowns(metrics, regimes),
+        _relative(metrics),
+        _trades(metrics),
+    )
     return [table for table in made if table.rows]
 
 
@@ -98,7 +104,7 @@ def _three(found: Metrics | WithoutBars) -> tuple[str, str, str]:
 
 def chance_tables_of(metrics: Metrics) -> list[ReportTable]:
     """Return the tables that say what chance would have done, what was tried, and what the sample could have shown."""
-    made = (_permutations(metrics), _chance(metrics), _attempts(metrics), _sample(metrics))
+    made = (_permutations(metrics), _chance(metrics), attempts_table(metrics), _sample(metrics))
     return [table for table in made if table.rows]
 
 
@@ -148,7 +154,8 @@ def _either_side(metrics: Metrics) -> ReportTable:
     return ReportTable("Before and after the knowledge cutoff", note, head, tuple(rows))
 
 
-def _costs(metrics: Metrics) -> ReportTable:
+def costs_table(metrics: Metrics) -> ReportTable:
+    """Return what was paid by kind, and in its note what trading might cost; no rows where nothing was traded."""
     paid = metrics.costs_paid
     shown = [part for part in paid if part != "total" and round(paid[part].currency, 2)]
     note = " ".join(_bearable(metrics))
@@ -316,7 +323,8 @@ def _permutations(metrics: Metrics) -> ReportTable:
     return ReportTable("The news broken on purpose", note, head, rows)
 
 
-def _attempts(metrics: Metrics) -> ReportTable:
+def attempts_table(metrics: Metrics) -> ReportTable:
+    """Return what the result is worth beside everything tried on its window; no rows for a first attempt."""
     title, best, growing = "Beside everything tried on this window", metrics.best_of_attempts, metrics.growing_window
     if metrics.n_trials + metrics.trials_elsewhere < 2 or metrics.sharpe is None:
         return ReportTable(title, "", (), ())

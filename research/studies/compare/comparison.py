@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest import display
-from embargo.backtest.metrics import annual_turnover, total_return
+from embargo.backtest.metrics import annual_turnover, cost_breakdown, total_return
 from embargo.backtest.significance import MINIMUM_ROWS
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.config.experiment import StatisticsSection
@@ -318,13 +318,17 @@ def _figures(
 
 
 def _trading(runs: list[FinishedRun], cells: pd.DataFrame, bars: pd.DatetimeIndex) -> dict[str, Any]:
-    """Turnover of every run on the common bars, a year, and the runs that none beats on it and Sharpe ratio both."""
+    """Turnover and cost of every run on the common bars, a year, and the runs that none beats on Sharpe ratio and one.
+
+    A run of an older version may have left neither.
+    """
     turnovers = {
         run.name: annual_turnover(run.turnover.loc[bars], periods_per_year=run.bars_per_year)
         if len(run.turnover)
         else None
         for run in runs
     }
+    costs = {run.name: _cost(run, bars) for run in runs}
     overall = cells[cells["definition"] == EVERYTHING[0]].set_index("run")["sharpe"]
     # A Sharpe ratio that saw the future beats nobody.
     sharpes = {
@@ -332,7 +336,21 @@ def _trading(runs: list[FinishedRun], cells: pd.DataFrame, bars: pd.DatetimeInde
         for run in runs
         if run.status != "invalid"
     }
-    return {"turnover": turnovers, "unbeaten": unbeaten(sharpes, turnovers)}
+    return {
+        "turnover": turnovers,
+        "unbeaten": unbeaten(sharpes, turnovers),
+        "cost": costs,
+        "unbeaten_on_cost": unbeaten(sharpes, costs),
+    }
+
+
+def _cost(run: FinishedRun, bars: pd.DatetimeIndex) -> float | None:
+    """Return what a run paid on some bars, a share of the mean equity on them, per year, as its metrics count it."""
+    if not (len(run.costs) and len(run.turnover)):
+        return None
+    costs = run.costs.loc[bars]
+    paid, turnover = {"all": float(costs["paid"].sum())}, run.turnover.loc[bars]
+    return cost_breakdown(paid, costs["equity"], turnover, periods_per_year=run.bars_per_year)["total"]["per_year"]
 
 
 def as_document(found: Comparison) -> dict[str, Any]:

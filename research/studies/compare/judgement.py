@@ -92,18 +92,18 @@ def _overall(returns: pd.Series, years: float, how: Mapping[str, Any]) -> dict[s
     }
 
 
-def unbeaten(sharpes: Mapping[str, float | None], turnovers: Mapping[str, float | None]) -> list[str]:
-    """Name the runs that no other beats on Sharpe ratio and turnover both.
+def unbeaten(sharpes: Mapping[str, float | None], spent: Mapping[str, float | None]) -> list[str]:
+    """Name the runs that no other beats both on Sharpe ratio and on what it took: turnover, or cost.
 
     Parameters
     ----------
-    sharpes, turnovers : mapping of run to float or None
+    sharpes, spent : mapping of run to float or None
         A run that lacks one of the two neither beats nor is named.
 
     Returns
     -------
     list of str
-        By rising turnover. Runs equal in both beat none of each other.
+        By what they took, the least first. Runs equal in both beat none of each other.
 
     Examples
     --------
@@ -112,16 +112,14 @@ def unbeaten(sharpes: Mapping[str, float | None], turnovers: Mapping[str, float 
     ['slow', 'fast']
     """
     points = {
-        name: (sharpe, turnover)
+        name: (sharpe, took)
         for name, sharpe in sharpes.items()
-        if sharpe is not None and (turnover := turnovers.get(name)) is not None
+        if sharpe is not None and (took := spent.get(name)) is not None
     }
     left = [
         name
-        for name, (sharpe, turnover) in points.items()
-        if not any(
-            other[0] >= sharpe and other[1] <= turnover and other != (sharpe, turnover) for other in points.values()
-        )
+        for name, (sharpe, took) in points.items()
+        if not any(other[0] >= sharpe and other[1] <= took and other != (sharpe, took) for other in points.values())
     ]
     return sorted(left, key=lambda name: points[name][1])
 

@@ -1,11 +1,12 @@
-"""Many runs at a glance: how each fared in each regime, and which are beaten on Sharpe ratio and turnover both.
+"""Many runs at a glance: how each fared in each regime, and which are beaten both on Sharpe ratio and on what it took.
 
-A run is beaten if another has at least its Sharpe ratio at no more turnover, and is better in one of the two. Being
-unbeaten is a fact of the sample: which differences are more than noise only the paired tests say.
+A run is beaten if another has at least its Sharpe ratio at no more turnover, or at no more cost, and is better in one
+of the two. Being unbeaten is a fact of the sample: which differences are more than noise only the paired tests say.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
@@ -15,7 +16,7 @@ from embargo.research.pages.charts import TEMPLATE, Chart, label_of
 from embargo.research.pages.tables import TableCell
 from embargo.research.studies.compare.charts import regime_name
 from embargo.research.studies.compare.rows import Fared, fared
-from embargo.research.studies.compare.tables import listed, over_all_bars
+from embargo.research.studies.compare.tables import ParetoAxis, listed, over_all_bars, without
 
 if TYPE_CHECKING:
     from embargo.research.studies.compare.comparison import Comparison
@@ -75,20 +76,35 @@ def _cell(row: Fared, scale: float) -> TableCell:
     return TableCell(formats.ratio(row.sharpe), strength=round(abs(row.sharpe) / scale, 2), side=side)
 
 
-def pareto_chart(found: Comparison) -> Chart | None:
-    """Draw Sharpe ratio over turnover; None unless two runs or more have both.
+class _Axis(NamedTuple):
+    """What a run may be charged with: the figure that names who is unbeaten on it, its title and how it is printed."""
+
+    unbeaten: str
+    title: str
+    printed: Callable[[float], str]
+    tick: str
+
+
+_AXES: dict[ParetoAxis, _Axis] = {
+    "turnover": _Axis("unbeaten", "turnover, times a year, one way", formats.ratio, ""),
+    "cost": _Axis("unbeaten_on_cost", "cost a year, of mean equity", formats.fine_percent, ".1%"),
+}
+
+
+def pareto_chart(found: Comparison, spent: ParetoAxis = "turnover") -> Chart | None:
+    """Draw Sharpe ratio over turnover or over cost; None unless two runs or more have both.
 
     Runs that no other beats on both are filled and named. A run whose audit found a leak beats nobody.
     """
-    overall, turnovers = over_all_bars(found), found.figures["turnover"]
+    axis, overall, took = _AXES[spent], over_all_bars(found), found.figures[spent]
     points = dict[str, tuple[float, float]]()
     for run in found.runs:
-        turnover, sharpe = turnovers[run.name], overall[run.name].sharpe
-        if turnover is not None and sharpe is not None and not formats.is_missing(sharpe):
-            points[run.name] = (float(turnover), float(sharpe))
+        value, sharpe = took[run.name], overall[run.name].sharpe
+        if value is not None and sharpe is not None and not formats.is_missing(sharpe):
+            points[run.name] = (float(value), float(sharpe))
     if len(points) < 2:
         return None
-    front, leaked = found.figures["unbeaten"], set(found.invalid)
+    front, leaked = found.figures[axis.unbeaten], set(found.invalid)
     kinds = (
         ("beaten", [name for name in points if name not in front and name not in leaked], "circle-open"),
         ("leak found, beats nobody", [name for name in points if name in leaked], "x"),
@@ -112,7 +128,7 @@ def pareto_chart(found: Comparison) -> Chart | None:
                 marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
                 customdata=[
                     f"{label_of(name)}<br>Sharpe ratio {formats.ratio(points[name][1])}, "
-                    f"turnover {formats.ratio(points[name][0])} a year"
+                    f"{spent} {axis.printed(points[name][0])} a year"
                     for name in names
                 ],
                 hovertemplate="%{customdata}<extra></extra>",
@@ -122,13 +138,18 @@ def pareto_chart(found: Comparison) -> Chart | None:
         template=TEMPLATE,
         height=360,
         hovermode="closest",
-        xaxis={"title": {"text": "turnover, times a year, one way"}},
+        xaxis={"title": {"text": axis.title}} | ({"tickformat": axis.tick} if axis.tick else {}),
         yaxis={"title": {"text": "annual Sharpe ratio"}},
     )
     words = "; ".join(
-        f"{name}: {formats.ratio(sharpe)} at {formats.ratio(turnover)}" for name, (turnover, sharpe) in points.items()
+        f"{name}: {formats.ratio(sharpe)} at {axis.printed(value)}" for name, (value, sharpe) in points.items()
     )
-    absent = [run.name for run in found.runs if run.name not in points]
-    note = f"Not drawn, for want of a Sharpe ratio or a turnover: {', '.join(absent)}." if absent else ""
+    absent = [run.name for run in found.runs if run.name not in points and took[run.name] is not None]
+    note = " ".join(
+        [
+            *([f"Not drawn, for want of a Sharpe ratio: {', '.join(absent)}."] if absent else []),
+            *([lacking] if (lacking := without(found, spent)) else []),
+        ]
+    )
     unbeaten_are = f"Unbeaten on both: {listed(front)}" if front else "No run without a leak has both"
-    return Chart(figure, f"Sharpe ratio over turnover a year. {unbeaten_are}. {words}.", note)
+    return Chart(figure, f"Sharpe ratio over {spent} a year. {unbeaten_are}. {words}.", note)

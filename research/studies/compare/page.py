@@ -17,6 +17,7 @@ from embargo.research.studies.compare.many import heat_of, pareto_chart
 from embargo.research.studies.compare.rows import Difference, differences, questions
 from embargo.research.studies.compare.tables import (
     MANY,
+    ParetoAxis,
     bayes_text,
     headline,
     over_all_bars,
@@ -25,6 +26,7 @@ from embargo.research.studies.compare.tables import (
     significance,
     stands,
     title_of,
+    without,
 )
 
 _UNITS: dict[str, formats.Unit] = {
@@ -68,7 +70,8 @@ def render_page(found: Comparison) -> str:
     True
     """
     many = len(found.runs) >= MANY
-    pareto = pareto_chart(found) if many else None
+    axes: tuple[ParetoAxis, ...] = ("turnover", "cost") if many else ()
+    drawn = [(spent, pareto_chart(found, spent)) for spent in axes]
     return fill(
         "studies/compare/page.html.j2",
         title=title_of(found),
@@ -85,7 +88,12 @@ def render_page(found: Comparison) -> str:
         sharpes=placed("sharpes", charts.sharpe_chart(found)),
         apart=placed("apart", charts.difference_chart(found)),
         heat=heat_of(found) if many and len(found.labels.columns) else None,
-        pareto=None if pareto is None else placed("pareto", pareto),
+        paretos=[
+            placed("pareto" if spent == "turnover" else f"pareto-{spent}", chart, spent=spent)
+            for spent, chart in drawn
+            if chart is not None
+        ],
+        undrawn=[without(found, spent) for spent, chart in drawn if chart is None and without(found, spent)],
         invalid=found.invalid,
         runs=_runs(found),
         regimes=_regimes(found),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,7 @@ from embargo.research.studies.compare.rows import Difference, Fared, differences
 NOT_JUDGED = "not judged"
 # From so many runs on, what concerns them all is said before what concerns each.
 MANY = 3
+ParetoAxis = Literal["turnover", "cost"]
 MOST_SETTINGS = 20
 
 
@@ -152,6 +154,17 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def without(found: Comparison, spent: ParetoAxis) -> str:
+    """Say of how many runs turnover or cost is not known, and of which; empty where it is of all."""
+    names = [run.name for run in found.runs if found.figures[spent][run.name] is None]
+    if not names:
+        return ""
+    return (
+        f"{len(names):,} of {len(found.runs):,} runs, made by an older version, hold no {spent} by bar and are not "
+        f"drawn: {', '.join(names)}."
+    )
+
+
 def title_of(found: Comparison) -> str:
     """Name a comparison by its runs."""
     base, others = found.base.name, [run.name for run in found.runs[1:]]
@@ -225,6 +238,8 @@ def print_comparison(console: Console, found: Comparison) -> None:
     console.print(_runs(found))
     if unsealed := [run.name for run in found.runs if not run.sealed]:
         told = f"Unsealed, so that changes after the run cannot be noticed: {', '.join(unsealed)}."
+        console.print(Text(told), style="dim")
+    if len(found.runs) >= MANY and (told := without(found, "cost")):
         console.print(Text(told), style="dim")
     if len(found.labels.columns):
         console.print(_regimes(found))

@@ -162,7 +162,7 @@ def test_experiments_are_shown_plainly(world: Path, runs: list[Path], tmp_path: 
     assert not CONTROL.search(text)
     assert "hostile" in is_plain("runs", world / "runs")
     is_plain("init", world / "news.parquet", world / "prices.parquet", shows="calendar = ")
-    is_plain("export-run", runs[0], "--csv", tmp_path / NAMED.replace("/", ""))
+    is_plain("export-run", runs[0], "--csv", tmp_path / NAMED.replace("/", ""), "--pdf", tmp_path / "sheet.pdf")
     is_plain("clean", "--cache", world / "cache")
     is_plain("doctor", "--cache", world / "cache")
     is_plain("signal", runs[0], "--html", tmp_path / "signal.html", "--json", tmp_path / "signal.json")

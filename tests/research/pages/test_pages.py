@@ -1,4 +1,4 @@
-"""The six pages stay as they are, to the sign, until somebody looks at a change and accepts it."""
+"""The pages stay as they are, to the sign, until somebody looks at a change and accepts it."""
 
 from __future__ import annotations
 
