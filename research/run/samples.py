@@ -17,7 +17,7 @@ from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.checks.repeats import text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.data_loaders.schemas import utc_microseconds
+from embargo.data_loaders.schemas import rows_where, utc_microseconds
 from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
 from embargo.data_loaders.splits.purging import SplitSamples, TimeSplit, part_of, split_undated
 from embargo.models.record import read_whole
@@ -210,7 +210,7 @@ class _Settled:
 def _settled_labels(config: Config, world: World) -> _Settled:
     said = config.labels
     rows = labels.labelled_rows(world.news, said.column, mapping=said.mapping or None, ends_at=said.ends_at)
-    rows[labels.STORY] = text_numbers(rows["text"])
+    rows[labels.STORY] = world.stories
     told = labels.LabelledRows.of(rows)
     whole, counts = told.settled()
 
@@ -448,9 +448,7 @@ def _test_news(world: World, cut: TimeSplit) -> pd.DataFrame:
             f"fold {cut.index}: no article between {windows[0].start} and {windows[-1].end}. "
             "Widen split.test_span or move split.end."
         )
-    first, last = int(np.argmax(inside)), len(inside) - int(np.argmax(inside[::-1]))
-    # News are in the order of time, so that those of one window stay where they are and are not copied.
-    return world.news.iloc[first:last] if inside[first:last].all() else world.news.loc[inside]
+    return rows_where(world.news, inside)
 
 
 def samples_hash(parts: Sequence[Samples]) -> str:
