@@ -143,7 +143,8 @@ class LabelledRows:
     def samples(self, kept: np.ndarray) -> pd.DataFrame:
         """Take the rows that are kept: `SAMPLE_COLUMNS`, and `STORY` where the frame has it."""
         columns = [*SAMPLE_COLUMNS, *([STORY] if STORY in self.frame.columns else [])]
-        return self.frame[columns].iloc[self.place[kept]].assign(label=self.label[kept])
+        taken: pd.DataFrame = self.frame[columns].iloc[self.place[kept]]
+        return taken.assign(label=self.label[kept])
 
 
 def _contradicted(story: np.ndarray, label: np.ndarray) -> np.ndarray:
