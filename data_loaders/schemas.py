@@ -135,13 +135,7 @@ def is_among(values: pd.Series, others: pd.Series | pd.Index) -> np.ndarray:
 
 
 def rows_where(frame: pd.DataFrame, inside: np.ndarray) -> pd.DataFrame:
-    """Take rows as ``frame.loc[inside]`` does; rows that follow one another stay where they are and are not copied.
-
-    Parameters
-    ----------
-    frame : DataFrame, shape (n, columns)
-    inside : ndarray of bool, shape (n,)
-    """
+    """Take rows as ``frame.loc[inside]`` does; rows that follow one another stay where they are and are not copied."""
     number = int(np.count_nonzero(inside))
     first = int(np.argmax(inside)) if number else 0
     return frame.iloc[first : first + number] if inside[first : first + number].all() else frame.loc[inside]
