@@ -70,23 +70,81 @@ def settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
 
     Where the frame has a column `STORY`, of `text_numbers`, texts are not compared again, and it stays in the samples.
     """
-    place = np.flatnonzero(frame["label"].notna().to_numpy())
-    counts["unlabelled"] = len(frame) - len(place)
-    label = frame["label"].to_numpy()[place].astype(np.int64)
-    told = STORY in frame.columns
-    story = frame[STORY].to_numpy()[place] if told else text_numbers(frame["text"].iloc[place])
-    contradicted = _contradicted(story, label)
-    counts["conflicting_texts"] = int(contradicted.sum())
-    place, label = place[~contradicted], label[~contradicted]
-    order = time_order(frame[["known_at", "article_id"]].iloc[place])
-    place, label = place[order], label[order]
-    copies = frame["article_id"].iloc[place].duplicated().to_numpy()
-    counts["repeated_articles"] = int(copies.sum())
+    rows = LabelledRows.of(frame)
+    kept, found = rows.settled()
+    counts |= found
     # Rows are taken once, for copies of all texts are what fills the memory.
-    columns = [*SAMPLE_COLUMNS, *([STORY] if told else [])]
-    kept = frame[columns].iloc[place[~copies]].assign(label=label[~copies]).reset_index(drop=True)
-    counts["samples"] = len(kept)
-    return Labelled(kept, counts)
+    return Labelled(rows.samples(kept).reset_index(drop=True), counts)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Rows that carry a label, in the order of time, from which samples are settled as of any instant.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        Rows of `labelled_rows`, those without a label among them.
+    place : ndarray of int64, shape (labelled,)
+        Their positions in ``frame``, in the order of known_at and article_id.
+    known_at : ndarray of datetime64[us], shape (labelled,)
+    label, story, article : ndarray of int64, shape (labelled,)
+        The class, the number of the text and that of the article.
+    """
+
+    frame: pd.DataFrame
+    place: np.ndarray
+    known_at: np.ndarray
+    label: np.ndarray
+    story: np.ndarray
+    article: np.ndarray
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> LabelledRows:
+        """Put rows in order and number their articles, and texts where the frame has no column `STORY`."""
+        place = np.flatnonzero(frame["label"].notna().to_numpy())
+        told = frame if len(place) == len(frame) else frame.iloc[place]
+        story = told[STORY].to_numpy() if STORY in frame.columns else text_numbers(told["text"])
+        order = time_order(told)
+        return cls(
+            frame,
+            place[order],
+            utc_microseconds(told["known_at"])[order],
+            told["label"].to_numpy()[order].astype(np.int64),
+            story[order],
+            pd.factorize(told["article_id"])[0][order],
+        )
+
+    def settled(self, first: int | None = None) -> tuple[np.ndarray, dict[str, int]]:
+        """Tell which of the ``first`` rows become samples if nothing later is known; by default, of all.
+
+        Returns
+        -------
+        kept : ndarray of int64, shape (samples,)
+            Increasing.
+        counts : dict of str to int
+            ``unlabelled`` of the whole frame, ``conflicting_texts, repeated_articles`` and ``samples``.
+        """
+        label, story = self.label[:first], self.story[:first]
+        contradicted = _contradicted(story, label)
+        kept = np.flatnonzero(~contradicted)
+        article = self.article[kept]
+        pioneer = np.empty(article.max(initial=-1) + 1, dtype=np.int64)
+        pioneer[article[::-1]] = kept[::-1]
+        fresh = pioneer[article] == kept
+        counts = {
+            "unlabelled": len(self.frame) - len(self.place),
+            "conflicting_texts": int(contradicted.sum()),
+            "repeated_articles": int((~fresh).sum()),
+            "samples": int(fresh.sum()),
+        }
+        return kept[fresh], counts
+
+    def samples(self, kept: np.ndarray) -> pd.DataFrame:
+        """Take the rows that are kept: `SAMPLE_COLUMNS`, and `STORY` where the frame has it."""
+        columns = [*SAMPLE_COLUMNS, *([STORY] if STORY in self.frame.columns else [])]
+        taken: pd.DataFrame = self.frame[columns].iloc[self.place[kept]]
+        return taken.assign(label=self.label[kept])
 
 
 def _contradicted(story: np.ndarray, label: np.ndarray) -> np.ndarray:

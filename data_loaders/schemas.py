@@ -134,6 +134,13 @@ def is_among(values: pd.Series, others: pd.Series | pd.Index) -> np.ndarray:
     return np.asarray(found, dtype=bool)
 
 
+def rows_where(frame: pd.DataFrame, inside: np.ndarray) -> pd.DataFrame:
+    """Take rows as ``frame.loc[inside]`` does; rows that follow one another stay where they are and are not copied."""
+    number = int(np.count_nonzero(inside))
+    first = int(np.argmax(inside)) if number else 0
+    return frame.iloc[first : first + number] if inside[first : first + number].all() else frame.loc[inside]
+
+
 def _sound_text(column: object) -> bool:
     """Tell whether every entry is a string with more in it than spaces."""
     if not isinstance(column, pd.Series) or column.dtype != _STRING or column.hasnans:

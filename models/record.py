@@ -79,17 +79,29 @@ def dated_record(
     """
     frame = pd.DataFrame(list(read), columns=list(SampleRead._fields))
     looked_up, taught = frame["use"].isin(_UNLABELLED), frame["use"].isin(_TAUGHT)
-    given = [_handed(part) for part in (train, validation)]
     dated = [
-        _with_copies(frame.loc[of], ["use"]).merge(
-            _with_copies(pd.concat(parts, ignore_index=True)), on=["text_hash", "label", "copy"], how="left"
-        )
-        for of, parts in ((taught, given), (~taught & ~looked_up, given[::-1]))
+        _matched(frame.loc[taught], train, validation),
+        _matched(frame.loc[~taught & ~looked_up], validation, train),
     ]
     if looked_up.any():
         known = _unlabelled(train if background is None else background)
         dated.append(frame.loc[looked_up].merge(known, on=["text_hash", "label"], how="left"))
     return pd.concat(dated, ignore_index=True)[list(RECORD_COLUMNS)]
+
+
+def _matched(read: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Look samples up among those of one part, then of the other, the second copy after the first one."""
+    read = _with_copies(read, ["use"])
+    # Copies are numbered from the first part on, so that the other changes nothing where that one has them all, and
+    # its texts, which may be most of a run's, need not be hashed.
+    parts = [_handed(first if len(read) else first.iloc[:0])]
+    for more in (second, None):
+        handed = _with_copies(pd.concat(parts, ignore_index=True))
+        found = read.merge(handed, on=["text_hash", "label", "copy"], how="left", indicator=True)
+        if more is None or not len(read) or (found["_merge"] == "both").all():
+            break
+        parts.append(_handed(more))
+    return found.drop(columns="_merge")
 
 
 def read_whole(use: Use, handed: pd.DataFrame) -> pd.DataFrame:

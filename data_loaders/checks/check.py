@@ -20,6 +20,8 @@ from embargo.data_loaders.schemas import as_utc, time_order
 Grade = Literal["clean", "look", "bad"]
 MAX_EXAMPLES = 20
 _LONGEST_TEXT = 140
+# Beside the news while they are put in order: the number of each text.
+_STORY = "_story"
 _NEEDED = ("article_id", "published_at", "symbol", "text")
 
 
@@ -112,10 +114,13 @@ class NewsFacts:
         First revisions only, in the order of known_at, article_id and symbol, with a fresh index; with ``known_at`` and
         ``stated``: whether the source says when the article was first seen. A ``seen_at`` equal to ``published_at`` is
         an assumption, not a statement.
+    numbers : ndarray of int64, shape (rows,), or None
+        Numbers of the texts of ``rows``, where they have been given: see ``story``.
     """
 
     given: pd.DataFrame
     rows: pd.DataFrame
+    numbers: np.ndarray | None = None
 
     @cached_property
     def _heads(self) -> np.ndarray:
@@ -134,13 +139,17 @@ class NewsFacts:
         return normalised(self.rows["text"])
 
     @cached_property
+    def story(self) -> np.ndarray:
+        """Number of each text of ``rows`` that its copies share, as of `text_numbers`; shape (rows,)."""
+        return stories(self.rows["text"], self.plain) if self.numbers is None else self.numbers
+
+    @cached_property
     def original(self) -> np.ndarray:
         """Whether each of ``articles`` is the first to bring its text; shape (articles,)."""
-        plain = self.plain if len(self._heads) == len(self.rows) else self.plain.take(pa.array(self._heads))
-        return first_of(stories(self.articles["text"], plain), self.articles)
+        return first_of(self.story[self._heads], self.articles)
 
 
-def facts_of(news: pd.DataFrame | NewsFacts) -> NewsFacts:
+def facts_of(news: pd.DataFrame | NewsFacts, story: np.ndarray | None = None) -> NewsFacts:
     """Bring news of any origin into the form that the checks read; what is in that form already stays what it is.
 
     Parameters
@@ -148,6 +157,8 @@ def facts_of(news: pd.DataFrame | NewsFacts) -> NewsFacts:
     news : DataFrame or NewsFacts
         ``article_id, published_at, symbol, text``, optionally ``seen_at`` (missing where the source does not state
         it), ``source`` and ``revision``.
+    story : ndarray of int64, shape (n,), optional
+        Numbers of the texts of a frame, as of `text_numbers`, where they are known.
 
     Returns
     -------
@@ -164,6 +175,8 @@ def facts_of(news: pd.DataFrame | NewsFacts) -> NewsFacts:
     if missing or news.empty:
         raise DataError(f"data check: the news have {f'no columns {missing}' if missing else 'no rows'}.")
     facts = news.copy(deep=False)
+    if story is not None:
+        facts[_STORY] = story
     if "revision" in facts.columns:
         facts = facts.sort_values("revision", kind="stable").drop_duplicates(["article_id", "symbol"])
     facts["published_at"] = as_utc(facts["published_at"], what="data check, news.published_at")
@@ -183,7 +196,8 @@ def facts_of(news: pd.DataFrame | NewsFacts) -> NewsFacts:
     order = time_order(facts, ("article_id", "symbol"))
     if not np.array_equal(order, np.arange(len(order))):
         facts = facts.iloc[order]
-    return NewsFacts(news, facts.reset_index(drop=True))
+    numbers = None if story is None else facts.pop(_STORY).to_numpy()
+    return NewsFacts(news, facts.reset_index(drop=True), numbers)
 
 
 def news_facts(news: pd.DataFrame | NewsFacts) -> pd.DataFrame:

@@ -80,7 +80,7 @@ def near_copies(
     Silent on copies later than ``window``, on paraphrases, and on templates filled with other companies' names.
     """
     facts = facts_of(news)
-    clusters = clusters_of(facts.rows, facts.plain, window=window, threshold=threshold)
+    clusters = clusters_of(facts.rows, facts.plain, facts.story, window=window, threshold=threshold)
     articles = facts.articles.assign(cluster=clusters[~facts.rows["article_id"].duplicated()].to_numpy())
     copied = articles["cluster"] != articles["article_id"]
     share = float(copied.mean())

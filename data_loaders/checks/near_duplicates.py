@@ -35,8 +35,10 @@ _HALF = np.uint64(32)
 def _words(texts: pa.LargeStringArray) -> tuple[pa.DictionaryArray, np.ndarray, np.ndarray]:
     """Split texts at single spaces: all their words, the text that each is of, and how many each text has."""
     split = pc.split_pattern(texts, " ")
-    lengths = np.where(pc.equal(texts, ""), 0, pc.list_value_length(split))
-    flat = split.filter(pc.not_equal(texts, "")).flatten().dictionary_encode()
+    blank = pc.equal(texts, "")
+    lengths = np.where(blank, 0, pc.list_value_length(split))
+    # To leave rows out copies all words, and hardly any text is blank.
+    flat = (split.filter(pc.invert(blank)) if pc.any(blank).as_py() else split).flatten().dictionary_encode()
     return flat, np.repeat(np.arange(len(texts)), lengths), lengths
 
 
@@ -71,8 +73,10 @@ def shingles(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return hashes, np.searchsorted(owners, np.arange(len(texts) + 1)).astype(np.int64)
 
 
-def clusters_of(news: pd.DataFrame, plain: pa.LargeStringArray, *, window: pd.Timedelta, threshold: float) -> pd.Series:
-    """Do as `near_duplicate_clusters` with texts that are `normalised` already: ``plain``, length n."""
+def clusters_of(
+    news: pd.DataFrame, plain: pa.LargeStringArray, story: np.ndarray, *, window: pd.Timedelta, threshold: float
+) -> pd.Series:
+    """Do as `near_duplicate_clusters` with texts that are `normalised` and numbered already, each of length n."""
     if not window > pd.Timedelta(0):
         raise ConfigError(f"near-duplicates: window must be positive, got {window}.")
     if not 0.0 < threshold <= 1.0:
@@ -84,7 +88,7 @@ def clusters_of(news: pd.DataFrame, plain: pa.LargeStringArray, *, window: pd.Ti
     symbols = pd.factorize(news["symbol"])[0][order]
     known_at = utc_microseconds(news["known_at"]).astype(np.int64)[rows]
     told = _chains(
-        stories(news["text"].iloc[rows], plain.take(pa.array(rows))),
+        story[rows],
         known_at,
         symbols,
         np.append(heads, len(named)),
@@ -108,7 +112,7 @@ class _Told:
     known_at : ndarray of int64, shape (articles,)
         Microseconds.
     story : ndarray of int64, shape (articles,)
-        Number of the text, in the order of first appearance.
+        Number of the text.
     entry : ndarray of int64, shape (articles,)
         The article that opened the chain.
     symbols, begins : ndarray of int64
@@ -359,4 +363,5 @@ def near_duplicate_clusters(
     >>> near_duplicate_clusters(news).tolist()
     ['1', '1']
     """
-    return clusters_of(news, normalised(news["text"]), window=window, threshold=threshold)
+    plain = normalised(news["text"])
+    return clusters_of(news, plain, stories(news["text"], plain), window=window, threshold=threshold)

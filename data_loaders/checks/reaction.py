@@ -82,6 +82,14 @@ class Legs:
         """How long a part of the day usually is."""
         return np.timedelta64(int(np.median(np.diff(self.starts).astype(np.int64))), "us")
 
+    def of(self, stamps: np.ndarray) -> np.ndarray:
+        """Tell in which leg each stamp lies, -1 before the first; int64, shape (n,)."""
+        if len(stamps) < len(self.starts) or (stamps[1:] < stamps[:-1]).any():
+            return np.asarray(np.searchsorted(self.starts, stamps, side="right") - 1)
+        # Stamps in order are sooner cut at the starts than sought among them one by one.
+        cuts = np.searchsorted(stamps, self.starts, side="left")
+        return np.repeat(np.arange(-1, len(self.starts)), np.diff(cuts, prepend=0, append=len(stamps)))
+
 
 def legs_of(prices: Prices, first: pd.Timestamp, last: pd.Timestamp) -> Legs | None:
     """Cut the time around some news into legs; None where no bar lies there."""
@@ -206,7 +214,9 @@ def _table(
     order = np.flatnonzero(inside)[np.argsort(stamps[inside], kind="stable")]
     column = column[order].astype(np.int64)
     said = np.zeros(len(order)) if tone is None else tone.to_numpy(dtype=float)[order]
-    rows = [_compared(legs, stamps[order], other[order], column, said) for other in rivals.values()]
+    stamps = stamps[order]
+    own = legs.of(stamps)
+    rows = [_compared(legs, stamps, own, other[order], column, said) for other in rivals.values()]
     columns = ["articles", "declared", "shifted", "z", "toned", "with_declared", "with_shifted", "z_tone"]
     table = pd.DataFrame(rows, index=pd.Index(list(rivals)), columns=columns)
     return table.assign(score=together(table["z"].to_numpy(), table["z_tone"].to_numpy()))
@@ -223,10 +233,10 @@ def together(of_sizes: np.ndarray, of_tone: np.ndarray) -> np.ndarray:
 
 
 def _compared(
-    legs: Legs, stamps: np.ndarray, rival: np.ndarray, column: np.ndarray, tone: np.ndarray
+    legs: Legs, stamps: np.ndarray, own: np.ndarray, rival: np.ndarray, column: np.ndarray, tone: np.ndarray
 ) -> tuple[float, ...]:
-    """Compare where stamps lie with where they would lie; a row of `reaction_by_shift`."""
-    own, other = (np.searchsorted(legs.starts, each, side="right") - 1 for each in (stamps, rival))
+    """Compare the legs in which stamps lie with those in which they would lie; a row of `reaction_by_shift`."""
+    other = legs.of(rival)
     n_legs, n_symbols = legs.moves.shape
     days = legs.starts.astype("datetime64[D]")
     moved = other != own

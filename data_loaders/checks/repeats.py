@@ -270,11 +270,19 @@ def first_seen(
     ([True, False, False], [True, False, True])
     """
     _refuse_missing(news["text"], "first_seen")
-    key = stories(news["text"], normalised(news["text"]))
+    fresh = fresh_rows(news, text_numbers(news["text"]), scope=scope, window=window)
+    return pd.Series(fresh, index=news.index, name="first_seen")
+
+
+def fresh_rows(
+    news: pd.DataFrame, story: np.ndarray, *, scope: Literal["symbol", "all"], window: pd.Timedelta | None
+) -> np.ndarray:
+    """Do as `first_seen` with the numbers of texts that `text_numbers` gave them; shape (n,)."""
+    key = story
     if scope == "symbol":
         symbol, names = pd.factorize(news["symbol"])
-        key = key * len(names) + symbol
-    return pd.Series(first_of(key, news, window), index=news.index, name="first_seen")
+        key = story * len(names) + symbol
+    return first_of(key, news, window)
 
 
 def first_of(key: np.ndarray, news: pd.DataFrame, window: pd.Timedelta | None = None) -> np.ndarray:

@@ -99,17 +99,39 @@ class ScoreCache:
             If a later release wrote them.
         """
         names = list(dict.fromkeys(text_hashes))
-        keys, logits = keys_of(names), np.full((len(names), len(CLASSES)), np.nan)
-        left = np.arange(len(names))
+        there, logits = self.find(identity, names)
+        return {names[row]: logits[row] for row in np.flatnonzero(there)}
+
+    def find(self, identity: str, text_hashes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Look many texts up at once.
+
+        Parameters
+        ----------
+        identity : str
+        text_hashes : sequence of str, length n
+
+        Returns
+        -------
+        there : ndarray of bool, shape (n,)
+        logits : ndarray of float64, shape (n, 3)
+            NaN where there is none.
+
+        Raises
+        ------
+        DataError
+            If a later release wrote them.
+        """
+        keys, logits = keys_of(text_hashes), np.full((len(text_hashes), len(CLASSES)), np.nan)
+        left = np.arange(len(text_hashes))
         for shard in self._shards(identity).values():
             if not len(left):
                 break
             there, found = shard.find(keys[left])
             logits[left[there]] = found
             left = left[~there]
-        known = np.ones(len(names), dtype=bool)
+        known = np.ones(len(text_hashes), dtype=bool)
         known[left] = False
-        return {names[row]: logits[row] for row in np.flatnonzero(known)}
+        return known, logits
 
     def put_many(self, identity: str, scores: Mapping[str, np.ndarray]) -> None:
         """Store logits, shape (3,), by text hash, all or none; a text already there keeps what it has.
@@ -120,16 +142,27 @@ class ScoreCache:
             If a row is not three finite numbers, or nothing can be written.
         """
         for name, values in scores.items():
-            if np.shape(values) != (len(CLASSES),) or not np.isfinite(values).all():
-                raise DataError(
-                    f"score cache: logits of text {name} are {values}, not three finite numbers. Retune the model."
-                )
-        kept = ScoreCache.get_many(self, identity, list(scores))
-        fresh = {name: logits for name, logits in scores.items() if name not in kept}
-        if not fresh:
+            if np.shape(values) != (len(CLASSES),):
+                raise _not_three(name, values)
+        self.keep(identity, list(scores), np.array(list(scores.values()), dtype=float).reshape(-1, len(CLASSES)))
+
+    def keep(self, identity: str, text_hashes: Sequence[str], logits: np.ndarray) -> None:
+        """Store logits, shape (n, 3), of as many texts, each named once, as `put_many` does.
+
+        Raises
+        ------
+        DataError
+            If a number is not finite, or nothing can be written.
+        """
+        finite = np.isfinite(logits).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise _not_three(text_hashes[row], logits[row])
+        fresh = ~ScoreCache.find(self, identity, text_hashes)[0]
+        if not fresh.any():
             return
         digest = digest_of(identity)
-        rows = Rows.of([Rows(keys_of(list(fresh)), np.array(list(fresh.values()), dtype=float))])
+        rows = Rows.of([Rows(keys_of(text_hashes)[fresh], np.asarray(logits, dtype=float)[fresh])])
         name, content = rows.written(digest)
         self._folder.write(f"{digest.hex()}/{name}", content)
         # Rows that were computed anew have the name of the shard that was damaged.
@@ -229,6 +262,10 @@ class ScoreCache:
         self.close()
 
 
+def _not_three(name: str, values: np.ndarray) -> DataError:
+    return DataError(f"score cache: logits of text {name} are {values}, not three finite numbers. Retune the model.")
+
+
 def _together(names: Sequence[str], shards: Mapping[str, Shard]) -> list[str]:
     """Return those of many shards of one size that make a shard within the limit; none of few."""
     rows, several = 0, []
@@ -284,19 +321,19 @@ class SpareCache(ScoreCache):
     def _take_over(self) -> None:
         """Leave it where it is."""
 
-    def get_many(self, identity: str, text_hashes: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return logits by text hash: those of the folder, those scored since, and the given answers."""
-        found = super().get_many(identity, [name for name in text_hashes if name not in self._answers])
-        for name in text_hashes:
+    def find(self, identity: str, text_hashes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Look up those of the folder, those scored since, and the given answers."""
+        there, logits = super().find(identity, text_hashes)
+        for row, name in enumerate(text_hashes):
             if name in self._answers:
-                found[name] = self._answers[name]
+                there[row], logits[row] = True, self._answers[name]
             elif (identity, name) in self._anew:
-                found[name] = self._anew[identity, name]
-        return found
+                there[row], logits[row] = True, self._anew[identity, name]
+        return there, logits
 
-    def put_many(self, identity: str, scores: Mapping[str, np.ndarray]) -> None:
+    def keep(self, identity: str, text_hashes: Sequence[str], logits: np.ndarray) -> None:
         """Keep logits in memory."""
-        self._anew.update({(identity, name): logits for name, logits in scores.items()})
+        self._anew.update({(identity, name): row for name, row in zip(text_hashes, logits, strict=True)})
 
     @property
     def anew(self) -> dict[str, dict[str, np.ndarray]]:

@@ -157,21 +157,26 @@ def cached_logits(
         return Logits(scorer.logits_of(articles), 0, len(set(texts)))
     hashes = [text_hash(text) for text in texts]
     distinct = dict(zip(hashes, texts, strict=True))
-    known = {} if cache is None else cache.get_many(scorer.identity, list(distinct))
-    n_cached = len(known)
+    names = list(distinct)
+    row_of = dict(zip(names, range(len(names)), strict=True))
+    known, logits = np.zeros(len(names), dtype=bool), np.full((len(names), len(CLASSES)), np.nan)
+    if cache is not None:
+        known, logits = cache.find(scorer.identity, names)
+    n_cached = n_known = int(known.sum())
     # Sorted by length, so that each block fills its batches.
-    missing = sorted((name for name in distinct if name not in known), key=lambda name: (len(distinct[name]), name))
+    missing = sorted((names[row] for row in np.flatnonzero(~known)), key=lambda name: (len(distinct[name]), name))
     blocks = [missing[start : start + BLOCK] for start in range(0, len(missing), BLOCK)]
 
     def report(done: int, _total: int = 0) -> None:
         if progress is not None:
-            progress(len(known) + done, len(distinct))
+            progress(n_known + done, len(distinct))
 
-    def keep(number: int, logits: np.ndarray) -> None:
-        fresh = dict(zip(blocks[number], logits, strict=True))
+    def keep(number: int, found: np.ndarray) -> None:
+        nonlocal n_known
         if cache is not None:
-            cache.put_many(scorer.identity, fresh)
-        known.update(fresh)
+            cache.keep(scorer.identity, blocks[number], found)
+        logits[[row_of[name] for name in blocks[number]]] = found
+        n_known += len(blocks[number])
         report(0)
 
     if spread is not None and len(blocks) > 1:
@@ -181,7 +186,8 @@ def cached_logits(
             keep(number, scorer.logits([distinct[name] for name in block], report))
     if progress is not None:
         progress(len(distinct), len(distinct))
-    logits = np.array([known[name] for name in hashes], dtype=float).reshape(-1, len(CLASSES))
+    if len(names) < len(hashes):
+        logits = logits[[row_of[name] for name in hashes]]
     return Logits(logits, n_cached, len(missing))
 
 
@@ -338,7 +344,7 @@ def _distinct(articles: pd.DataFrame) -> pd.DataFrame:
     repeated = wanted["article_id"].duplicated()
     if repeated.any():
         raise _two_texts(wanted.loc[repeated, "article_id"].iloc[0], int(repeated.sum()))
-    blank = ~wanted["text"].map(lambda text: isinstance(text, str) and bool(text.strip())).astype(bool)
+    blank = np.array([not (isinstance(text, str) and text.strip()) for text in wanted["text"].tolist()], dtype=bool)
     if blank.any():
         raise DataError(
             f"scoring: {int(blank.sum())} articles have no text, first {wanted.loc[blank, 'article_id'].iloc[0]!r}. "

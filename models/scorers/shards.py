@@ -27,7 +27,7 @@ NAME = re.compile(r"(\d{10})-([0-9a-f]{64})\.scores")
 _FORMAT = 1
 _MAGIC = b"embargo scores "
 _HEADER = np.dtype([("magic", "S15"), ("format", "u1"), ("rows", "<u8"), ("identity", "V32"), ("spare", "V8")])
-_HEX = re.compile(r"[0-9a-f]{64}")
+_HEX, _HEX_DIGITS = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]+")
 
 
 class DamagedError(Exception):
@@ -39,6 +39,11 @@ def keys_of(text_hashes: Sequence[str]) -> np.ndarray:
 
     What is no sha256 in hexadecimal digits is hashed first.
     """
+    # Many at once in a fraction of the time, where all are what they should be.
+    joined = "".join(text_hashes)
+    if set(map(len, text_hashes)) == {64} and _HEX_DIGITS.fullmatch(joined):
+        whole = np.frombuffer(bytes.fromhex(joined), dtype=">u8").reshape(-1, 4)
+        return whole[:, :2].astype(np.uint64)
     digests = [
         bytes.fromhex(name)[:16]
         if _HEX.fullmatch(name)

@@ -19,7 +19,7 @@ from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
 from embargo.data_loaders.checks.check import MAX_EXAMPLES, facts_of
 from embargo.data_loaders.checks.clock_evidence import ClockJudgement, Complaint, judge_clock
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.schemas import Prices, rows_where
 from embargo.models.scorers.word_lists import count_all_words, signs_of
 from embargo.research.config.experiment import Config
 from embargo.research.run.kept import Kept
@@ -183,12 +183,13 @@ def judge_data(
     ()
     """
     prices = world.prices
-    bars, quoted, read, news = read_by(config, world, samples, rows)
+    bars, quoted, read, inside = _reach(config, world, samples, rows)
     calendar = prices.calendar
     counts, as_of = world.counts["news"], config.as_of
+    news = rows_where(world.news, inside).reset_index(drop=True)
 
     def judge() -> _Judged:
-        facts = facts_of(news)
+        facts = facts_of(news, world.stories[inside])
         clock = clock_of(facts.rows, read)
         said = check_news(facts, read, calendar=calendar, counts=counts, judgement=clock)
         return _Judged((*said, *check_prices(read, as_of=as_of)), clock)
@@ -217,9 +218,8 @@ def clock_of(news: pd.DataFrame, prices: Prices, *, calendar: str | None = None)
 
 def tone_of(news: pd.DataFrame) -> pd.Series:
     """Read news with the word list, which knows no prices: from -1 (bad) to 1 (good), 0 for nothing."""
-    codes, texts = pd.factorize(news["text"])
-    good, bad = count_all_words(pd.Series(texts), signs_of()).T
-    return pd.Series(np.tanh((good - bad).astype(float))[codes], index=news.index)
+    good, bad = count_all_words(news["text"], signs_of()).T
+    return pd.Series(np.tanh((good - bad).astype(float)), index=news.index)
 
 
 def read_by(
@@ -235,6 +235,14 @@ def read_by(
     rows : slice
         As in `judge_data`.
     """
+    bars, quoted, read, inside = _reach(config, world, samples, rows)
+    return bars, quoted, read, rows_where(world.news, inside).reset_index(drop=True)
+
+
+def _reach(
+    config: Config, world: World, samples: Sequence[Samples], rows: slice
+) -> tuple[slice, np.ndarray, Prices, np.ndarray]:
+    """Do as `read_by`, and tell which of the world's news are read: bool, shape (rows,)."""
     prices = world.prices
     learnt = (
         [] if config.labels.source == "file" else [part for each in samples for part in (each.train, each.validation)]
@@ -247,8 +255,7 @@ def read_by(
     quoted = prices.close.iloc[bars].notna().any(axis=0).to_numpy()
     read = prices.select(bars=bars, symbols=[name for name, there in zip(prices.symbols, quoted, strict=True) if there])
     until = max(read.close_at[-1], *(frame["known_at"].max() for frame in traded_on))
-    news = world.news.loc[world.news["known_at"].between(first, until)].reset_index(drop=True)
-    return bars, quoted, read, news
+    return bars, quoted, read, world.news["known_at"].between(first, until).to_numpy()
 
 
 def _placed(check: Check, bars: slice, quoted: np.ndarray, *, total: int) -> Check:

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel
 
 import embargo
@@ -290,5 +291,21 @@ def _add_column(digest: Any, column: Any) -> None:
     if isinstance(column, (pd.Series, pd.Index)):
         _add(digest, column.name)
     digest.update(str(column.dtype).encode())
+    if isinstance(column.dtype, pd.StringDtype):
+        _add_texts(digest, pa.array(column, type=pa.large_string(), from_pandas=True))
+        return
     dated = isinstance(column.dtype, pd.DatetimeTZDtype)
     _add_array(digest, column.to_numpy(dtype="datetime64[ns]") if dated else column.to_numpy())
+
+
+def _add_texts(digest: Any, texts: pa.Array | pa.ChunkedArray) -> None:
+    """Add texts from where they lie: a copy of millions would take longer than what is looked up by them."""
+    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    # However they are cut into chunks.
+    for chunk in chunks:
+        digest.update(pc.fill_null(pc.binary_length(chunk), -1).to_numpy(zero_copy_only=False).tobytes())
+    for chunk in chunks:
+        _, offsets, held = chunk.buffers()
+        if held is not None:
+            starts = np.frombuffer(offsets, dtype=np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+            digest.update(memoryview(held)[starts[0] : starts[-1]])

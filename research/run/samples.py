@@ -5,7 +5,7 @@ Samples are purged and embargoed at every boundary, and nothing is dropped witho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.checks.repeats import text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import rows_where, utc_microseconds
 from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
-from embargo.data_loaders.splits.purging import TimeSplit, part_of, split_undated
+from embargo.data_loaders.splits.purging import SplitSamples, TimeSplit, part_of, split_undated
 from embargo.models.record import read_whole
 from embargo.research.config.archives import dialect_of
 from embargo.research.config.experiment import Config, LabelsSection
@@ -150,40 +151,21 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     """Do for splits of any kind what `plan_parts` does for folds."""
     if config.labels.source == "file":
         return _samples_from_file(config, world, cuts)
-    said, rows = config.labels, pd.DataFrame()
-    if said.source == "news":
-        rows = labels.labelled_rows(world.news, said.column, mapping=said.mapping or None, ends_at=said.ends_at)
-        rows[labels.STORY] = text_numbers(rows["text"])
-        labelled = labels.settle(rows, {"rows": len(rows)})
-    else:
-        if len(world.prices.symbols) == 1:
-            raise ConfigError(
-                "labels.source = 'returns' learns what a symbol earned beside the mean of all symbols, which is 0 for "
-                f"{world.prices.symbols[0]} alone. Add prices of the symbols it is to be held against, or learn from "
-                "labels.source = 'news' or 'file'."
-            )
-        labelled = labels.forward_returns(
-            world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
-        )
-        # The classes depend on thresholds learnt on train alone, so they wait until time has been cut.
-        story = text_numbers(labelled.frame["text"])
-        labelled = replace(
-            labelled, frame=labelled.frame.assign(label=CLASSES.index("neutral"), **{labels.STORY: story})
-        )
-    embargo = pd.Timedelta(config.split.embargo)
+    said, embargo = config.labels, pd.Timedelta(config.split.embargo)
+    by_returns = said.source == "returns"
+    settled = _settled_returns(config, world) if by_returns else _settled_labels(config, world)
     planned = []
     for cut in cuts:
         thresholds, thresholds_on = None, None
-        frame = labelled.frame if config.labels.source == "returns" else _labels_by_then(rows, labelled, cut)
         try:
-            samples = part_of(frame, cut, embargo=embargo)
-            if config.labels.source == "returns":
-                thresholds, thresholds_on = _learn_thresholds(samples.train, config.labels.neutral_share)
+            samples = _divided(settled, cut, embargo)
+            if by_returns:
+                thresholds, thresholds_on = _learn_thresholds(samples.train, said.neutral_share)
         except DataError as failure:
-            if not labelled.counts.get("before_prices"):
+            if not settled.counts.get("before_prices"):
                 raise
             raise DataError(
-                f"{failure} {labelled.counts['before_prices']} rows of news are older than the prices, which begin at "
+                f"{failure} {settled.counts['before_prices']} rows of news are older than the prices, which begin at "
                 f"{world.prices.open_at[0]}, and have no return to learn from. Give prices from earlier."
             ) from failure
         train, validation, test = (
@@ -197,12 +179,83 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
         if config.model.max_train and len(train) > config.model.max_train:
             counts["train_over_limit"] = len(train) - config.model.max_train
             train = train.sort_values("known_at").iloc[-config.model.max_train :]
-        used = pd.concat([train, validation])
-        until = max(used["known_at"].max(), used["ends_at"].max())
-        counts |= labelled.counts
+        until = max(part[name].max() for part in (train, validation) for name in ("known_at", "ends_at"))
+        counts |= settled.counts
         news = _test_news(world, cut)
         planned.append(Samples(cut.index, train, validation, test, news, until, thresholds, thresholds_on, counts))
     return planned
+
+
+@dataclass(frozen=True, eq=False)
+class _Settled:
+    """What samples are taken from.
+
+    Attributes
+    ----------
+    known_at : ndarray of datetime64[us], shape (rows,)
+    take : callable
+        Takes some of the rows, by position, as samples.
+    by_then : callable
+        Which rows are samples for a split, increasing.
+    counts : dict of str to int
+        Rows by what became of them.
+    """
+
+    known_at: np.ndarray
+    take: Callable[[np.ndarray], pd.DataFrame]
+    by_then: Callable[[TimeSplit], np.ndarray]
+    counts: dict[str, int]
+
+
+def _settled_labels(config: Config, world: World) -> _Settled:
+    said = config.labels
+    rows = labels.labelled_rows(world.news, said.column, mapping=said.mapping or None, ends_at=said.ends_at)
+    rows[labels.STORY] = world.stories
+    told = labels.LabelledRows.of(rows)
+    whole, counts = told.settled()
+
+    def by_then(cut: TimeSplit) -> np.ndarray:
+        # A text that is labelled otherwise later contradicts its first label only from then on, so that samples that
+        # are learnt from were set aside by nothing that came after them all.
+        until = max(window.end for name in ("train", "validation") for window in cut.windows[name])
+        first = int(np.searchsorted(told.known_at, utc_microseconds(pd.DatetimeIndex([until]))[0]))
+        return np.concatenate([told.settled(first)[0], whole[whole >= first]])
+
+    return _Settled(told.known_at, told.samples, by_then, {"rows": len(rows)} | counts)
+
+
+def _settled_returns(config: Config, world: World) -> _Settled:
+    if len(world.prices.symbols) == 1:
+        raise ConfigError(
+            "labels.source = 'returns' learns what a symbol earned beside the mean of all symbols, which is 0 for "
+            f"{world.prices.symbols[0]} alone. Add prices of the symbols it is to be held against, or learn from "
+            "labels.source = 'news' or 'file'."
+        )
+    labelled = labels.forward_returns(
+        world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
+    )
+    # The classes depend on thresholds learnt on train alone, so they wait until time has been cut.
+    story = text_numbers(labelled.frame["text"])
+    frame = labelled.frame.assign(label=CLASSES.index("neutral"), **{labels.STORY: story})
+    everything = np.arange(len(frame))
+    return _Settled(
+        utc_microseconds(frame["known_at"]), lambda place: frame.iloc[place], lambda _: everything, labelled.counts
+    )
+
+
+def _divided(settled: _Settled, cut: TimeSplit, embargo: pd.Timedelta) -> SplitSamples:
+    """Divide samples as `part_of` does; those outside all windows are counted and not taken, for texts fill memory."""
+    place = settled.by_then(cut)
+    known_at = pd.DatetimeIndex(settled.known_at[place], tz="UTC")
+    windows = [window for several in cut.windows.values() for window in several]
+    inside = np.logical_or.reduce([window.holds(known_at) for window in windows])
+    try:
+        samples = part_of(settled.take(place[inside]), cut, embargo=embargo)
+    except DataError:
+        # The fault is told of all samples.
+        part_of(settled.take(place), cut, embargo=embargo)
+        raise
+    return replace(samples, counts=samples.counts | {"outside": samples.counts["outside"] + int((~inside).sum())})
 
 
 def early_samples(config: Config, world: World, until: pd.Timestamp) -> pd.DataFrame:
@@ -236,16 +289,6 @@ def early_samples(config: Config, world: World, until: pd.Timestamp) -> pd.DataF
         ends = labels.complete_at(news, said.ends_at, news["known_at"], news[said.column].notna())
         news = news.loc[ends < limit]
     return labels.samples_from_news(news, column=said.column, mapping=said.mapping or None, ends_at=said.ends_at).frame
-
-
-def _labels_by_then(rows: pd.DataFrame, labelled: labels.Labelled, cut: TimeSplit) -> pd.DataFrame:
-    """Return samples of which those that are learnt from were set aside by nothing that came after them all.
-
-    A text that is labelled otherwise later contradicts its first label only from then on.
-    """
-    until = max(window.end for name in ("train", "validation") for window in cut.windows[name])
-    by_then = labels.settle(rows.loc[rows["known_at"] < until], {}).frame
-    return pd.concat([by_then, labelled.frame.loc[labelled.frame["known_at"] >= until]], ignore_index=True)
 
 
 def _learn_thresholds(learnt: pd.DataFrame, neutral_share: float) -> tuple[tuple[float, float], pd.DataFrame]:
@@ -405,7 +448,7 @@ def _test_news(world: World, cut: TimeSplit) -> pd.DataFrame:
             f"fold {cut.index}: no article between {windows[0].start} and {windows[-1].end}. "
             "Widen split.test_span or move split.end."
         )
-    return world.news.loc[inside]
+    return rows_where(world.news, inside)
 
 
 def samples_hash(parts: Sequence[Samples]) -> str:

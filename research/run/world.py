@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,11 @@ from embargo.data_loaders.archive.prices import LoadedPrices, NoPricesError, rea
 from embargo.data_loaders.archive.streams import Counts
 from embargo.data_loaders.archive.tables import Piece, keep_filtered
 from embargo.data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
-from embargo.data_loaders.checks.repeats import first_seen
+from embargo.data_loaders.checks.repeats import fresh_rows, text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.funding import funding_panel
-from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.schemas import Prices, is_among
 from embargo.research.config.archives import BUILT_IN_LOADERS, asked_of_archive, dialect_of
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
@@ -91,6 +92,8 @@ class World:
         Rows by what became of them, for ``news``, ``prices``, ``funding`` and a file of ``scores``.
     inputs : Inputs
         What it was made from.
+    numbered : (DataFrame, ndarray) or None
+        News whose texts were numbered on the way, and their `stories`.
 
     Examples
     --------
@@ -112,6 +115,14 @@ class World:
     funding: pd.DataFrame | None
     counts: dict[str, Counts]
     inputs: Inputs
+    numbered: tuple[pd.DataFrame, np.ndarray] | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def stories(self) -> np.ndarray:
+        """Number of each text of ``news`` that its copies share, as of `text_numbers`; shape (rows,)."""
+        held = self.numbered
+        # A world that was given other news numbers its own.
+        return held[1] if held is not None and held[0] is self.news else text_numbers(self.news["text"])
 
     def fingerprints(self) -> dict[str, str]:
         """Content hashes of news and prices, equal on every machine; 64 hex digits each."""
@@ -185,16 +196,21 @@ def world_of(config: Config, inputs: Inputs) -> World:
     latency = pd.Timedelta(config.prices.latency)
     counts = {name: dict(each) for name, each in inputs.counts.items()}
     _same_age(news, prices)
+    story: np.ndarray | None = None
     if config.news.drop_repeats:
-        fresh = first_seen(news, scope=config.news.repeat_scope, window=pd.Timedelta(config.news.repeat_window))
+        story = text_numbers(news["text"])
+        window = pd.Timedelta(config.news.repeat_window)
+        fresh = fresh_rows(news, story, scope=config.news.repeat_scope, window=window)
         counts["news"]["repeats"] = int((~fresh).sum())
-        news = news.loc[fresh].reset_index(drop=True)
+        news, story = news.loc[fresh].reset_index(drop=True), story[fresh]
     unpriced = sorted(set(news["symbol"].unique()) - set(prices.symbols))
     if unpriced and config.news.unpriced == "error":
         raise DataError(_without_prices(unpriced, _in_other_capitals(unpriced, prices.symbols)))
-    has_price = ~news["symbol"].isin(unpriced)
-    counts["news"]["unpriced"] = int((~has_price).sum())
-    news = (news.loc[has_price] if unpriced else news).reset_index(drop=True)
+    counts["news"]["unpriced"] = 0
+    if unpriced:
+        has_price = ~is_among(news["symbol"], pd.Series(unpriced, dtype="str"))
+        counts["news"]["unpriced"] = int((~has_price).sum())
+        news, story = news.loc[has_price].reset_index(drop=True), None if story is None else story[has_price]
     if news.empty:
         alike = _in_other_capitals(unpriced, prices.symbols)
         raise DataError(
@@ -216,6 +232,7 @@ def world_of(config: Config, inputs: Inputs) -> World:
         funding=inputs.funding,
         counts=counts,
         inputs=inputs,
+        numbered=None if story is None else (news, story),
     )
 
 
@@ -286,7 +303,7 @@ def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, dic
         loaded = _read_news(config, stages)
         every = config.news.unpriced == "drop"
         try:
-            bars = _read_prices(config, None if every else sorted(set(loaded.frame["symbol"])), stages)
+            bars = _read_prices(config, None if every else sorted(loaded.frame["symbol"].unique()), stages)
         except NoPricesError as failure:
             raise DataError(_without_prices(failure.absent, failure.spelt_alike)) from failure
     return loaded.frame, bars.prices, {"news": dict(loaded.counts), "prices": dict(bars.counts)}

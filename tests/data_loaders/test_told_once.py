@@ -138,3 +138,13 @@ def test_cells_of_rows_in_order_are_those_that_sorting_finds(rows: list[tuple[in
     key, group = np.unique(place * 4 + column, return_inverse=True)
     for one, other in zip(found, (*np.divmod(key, 4), group), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 30), max_size=40), st.lists(st.integers(0, 30), min_size=1, max_size=9, unique=True))
+def test_stamps_in_order_are_cut_where_a_search_finds_them(stamps: list[int], starts: list[int]) -> None:
+    at, begun = (np.array(sorted(each), dtype="datetime64[us]") for each in (stamps, starts))
+    nothing = np.empty((len(begun), 0))
+    legs = reaction.Legs(begun, begun[-1], nothing, nothing, pd.Index([]), alternate=False)
+    for each in (at, at[::-1]):
+        np.testing.assert_array_equal(legs.of(each), np.searchsorted(begun, each, side="right") - 1)

@@ -157,3 +157,28 @@ def test_an_adapter_kept_without_a_record_has_none(samples, cache_dir, tiny_base
     write_manifest(folder, {name: value for name, value in adapter.manifest.items() if name != "files"})
     older = fit_scorer("transformer", cache_dir=cache_dir, base=tiny_base, settings=settings, **given)
     assert (older.manifest["adapter"], older.fitted_on) == (folder.name, None)
+
+
+# The second part is looked at only where the first has not all of them, and must then number copies as if always.
+@settings(max_examples=60)
+@given(train=SAMPLES, validation=SAMPLES, also=SAMPLES)
+def test_samples_of_either_part_are_found_as_among_both(train, validation, also) -> None:
+    first, second = frame(validation, CUTOFF + 90 * DAY), frame(train, CUTOFF)
+    samples = [*validation, *also]
+    read = samples_read("calibration", *([sample[place] for sample in samples] for place in (0, 1)))
+    found = dated_record(read, second, first)
+    handed = [
+        (text_hash(text), label, at)
+        for text, label, at in zip(
+            [*first["text"], *second["text"]],
+            [*first["label"], *second["label"]],
+            [*first["known_at"], *second["known_at"]],
+            strict=True,
+        )
+    ]
+    left: dict[tuple[str, int], list[pd.Timestamp]] = {}
+    for name, label, at in handed:
+        left.setdefault((name, label), []).append(at)
+    wanted = [left[one.text_hash, one.label].pop(0) if left.get((one.text_hash, one.label)) else pd.NaT for one in read]
+    assert found["text_hash"].tolist() == [one.text_hash for one in read]
+    assert [str(at) for at in found["known_at"]] == [str(at) for at in wanted]

@@ -151,11 +151,11 @@ def _between(values: np.ndarray, *_: Any) -> np.ndarray:
 def _without_model(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
     """Keep scores under the text alone, where the model that goes live, tuned on all news, has read the archive."""
 
-    def asked(get_many: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, identity, hashes: get_many(self, "any", hashes)
+    def asked(find: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, identity, hashes: find(self, "any", hashes)
 
-    def kept(put_many: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, identity, scores: put_many(self, "any", scores)
+    def kept(keep: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, identity, hashes, logits: keep(self, "any", hashes, logits)
 
     def read_before(read: Callable[..., Any]) -> Callable[..., Any]:
         def changed(plan: Any, parts: Any, cache: Any, stages: Any, memory: Any = None, *rest: Any) -> Any:
@@ -171,8 +171,8 @@ def _without_model(clean: Clean, dose: float, rng: np.random.Generator) -> Plant
 
     cache = "embargo.models.scorers.cache:ScoreCache"
     edits = (
-        Edit(f"{cache}.get_many", asked),
-        Edit(f"{cache}.put_many", kept),
+        Edit(f"{cache}.find", asked),
+        Edit(f"{cache}.keep", kept),
         Edit("embargo.research.run.reading:read", read_before),
     )
     return Planted(clean.config, clean.inputs, edits)

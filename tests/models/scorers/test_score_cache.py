@@ -304,3 +304,29 @@ def test_a_damaged_file_of_an_earlier_release_is_told(tmp_path):
 def test_keys_are_halves_of_the_hash():
     [[head, tail]] = keys_of([text_hash("some text")])
     assert f"{int(head):016x}{int(tail):016x}" == text_hash("some text")[:32]
+
+
+def test_many_texts_are_found_and_kept_at_once_as_one_by_one(place):
+    names = [text_hash(str(number)) for number in range(40)]
+    logits = np.random.default_rng(7_300_000).normal(size=(40, 3))
+    with ScoreCache(place) as cache, ScoreCache(place) as one_by_one:
+        cache.keep("a", names, logits)
+        for name, row in zip(names[:20], logits, strict=False):
+            one_by_one.put_many("a", {name: row + 1.0})  # a text already there keeps what it has
+        asked = [*names[::2], "absent", names[1]]
+        there, found = cache.find("a", asked)
+        wanted = one_by_one.get_many("a", asked)
+        assert there.tolist() == [name in wanted for name in asked] == [True] * 20 + [False, True]
+        assert np.array_equal(found[there], [wanted[name] for name in asked if name in wanted])
+        assert np.isnan(found[~there]).all()
+        with pytest.raises(DataError, match=f"logits of text {names[3]}"):
+            cache.keep("b", names, np.where(np.arange(40)[:, None] == 3, np.nan, logits))
+        assert not cache.find("b", names)[0].any()
+
+
+def test_keys_are_the_same_whoever_else_is_asked_for():
+    names = [text_hash(str(number)) for number in range(9)]
+    assert np.array_equal(keys_of(names), keys_of([*names, "short"])[:-1])
+    odd = [names[0].upper(), names[0][:63] + "\n"]
+    assert np.array_equal(keys_of(odd), keys_of([*odd, "short"])[:-1])
+    assert keys_of([]).shape == (0, 2)

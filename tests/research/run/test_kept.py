@@ -283,3 +283,14 @@ def test_data_are_judged_once(run: Made, tmp_path: Path, monkeypatch: pytest.Mon
     for other in others:
         with pytest.raises(Computed):
             judged(other, tmp_path)
+
+
+def test_texts_are_hashed_as_they_are_however_they_lie() -> None:
+    texts = pd.Series(["sales rose", None, "", "Gewinn fällt"], dtype="str")
+    parted = pd.concat([texts[:1], texts[1:]])
+    assert content_hash(parted) == content_hash(texts)
+    assert content_hash(pd.concat([texts, texts])[2:6].reset_index(drop=True)) == content_hash(
+        pd.Series(["", "Gewinn fällt", "sales rose", None], dtype="str")
+    )
+    others = [texts.fillna(""), texts[::-1].reset_index(drop=True), pd.Series(["sales ros", None, "e", "Gewinn fällt"])]
+    assert len({content_hash(each) for each in [texts, *others]}) == 4
