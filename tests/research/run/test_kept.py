@@ -242,7 +242,7 @@ def test_content_is_told_apart() -> None:
         computed,
         partial(computed),
         Odd,
-        pd.Series(["a", None]),
+        pd.Series(["a", None], dtype=object),
         np.array([1, "a"], dtype=object),
         pd.Series([1.0], index=pd.MultiIndex.from_tuples([(1, 2)])),
         np.random.default_rng(1),
