@@ -27,7 +27,7 @@ def dense(layer: Any) -> Any:
 
 
 class Frozen:
-    """A linear layer whose weights stay as they are.
+    """A linear layer whose weights stay as they are; it holds them twice, laid out for each way.
 
     Parameters
     ----------
