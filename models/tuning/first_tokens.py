@@ -1,27 +1,15 @@
-"""BERT trained on a CPU without what no loss reads: which bases are, and dropout that costs little.
+"""BERT trained on a CPU without what no loss reads: which bases are, and how they become so.
 
 No padding is multiplied, and the last layer is carried out for first tokens alone, which are all that the head reads;
-`embargo.models.tuning.fused` does so. What is dropped is drawn as bytes from a generator that each draw seeds from
-torch's own, whose state a checkpoint holds: the same seed gives the same bits.
+`embargo.models.tuning.fused` does so.
 """
 
 from __future__ import annotations
 
-import math
-from functools import partial
-from typing import TYPE_CHECKING, Any
-from weakref import ref
+from typing import Any
 
-import numpy as np
-
-from embargo.models.loading.libraries import untyped
 from embargo.models.loading.unpadded import UNPADDED
-
-if TYPE_CHECKING:
-    import torch
-
-# Of so many equal parts dropout takes a whole number.
-PARTS = 2**16
+from embargo.models.tuning.dropout import drop_as_bytes
 
 
 def takes_first_tokens(architecture: str | None, *, device: str, virtual_tokens: int) -> bool:
@@ -37,38 +25,3 @@ def take_first_tokens(model: Any) -> None:
     if not classifier.config.is_decoder:
         drop_as_bytes(model)
         fuse(model)
-
-
-def drop_as_bytes(model: Any) -> None:
-    """Let dropout draw what it drops as bytes, in place."""
-    import torch
-
-    for module in model.modules():
-        if type(module) is torch.nn.Dropout:
-            # Weakly: a model that holds itself would stay in memory after its last use.
-            untyped(module).forward = partial(_dropped, ref(module))
-
-
-def draw_kept(shape: tuple[int, ...], share: float, dtype: torch.dtype) -> tuple[torch.Tensor | None, float]:
-    """Return what dropout keeps of a tensor, ones and zeros, and the scale that makes good for the rest.
-
-    None where nothing is dropped.
-    """
-    import torch
-
-    threshold = min(round(share * PARTS), PARTS - 1)
-    if not threshold:
-        return None, 1.0
-    seed, size = int(torch.randint(2**62, ())), math.prod(shape)
-    drawn = np.random.SFC64(seed).random_raw(-(-size // 4)).view(np.int16)[:size]
-    kept = torch.empty(shape, dtype=dtype)
-    # One pass, a comparison into numbers. The bytes are read as signed numbers, which torch compares.
-    torch.ge(torch.from_numpy(drawn).view(shape), threshold - PARTS // 2, out=kept)
-    return kept, PARTS / (PARTS - threshold)
-
-
-def _dropped(module: ref[Any], states: torch.Tensor) -> torch.Tensor:
-    """Return states of which a share was dropped, and the rest scaled up to make good for it."""
-    dropout: Any = module()
-    kept, grown = draw_kept(tuple(states.shape), dropout.p if dropout.training else 0.0, states.dtype)
-    return states if kept is None else states * kept.mul_(grown)

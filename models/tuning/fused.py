@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from embargo.models.loading.libraries import untyped
 from embargo.models.tuning.autograd import AdaptedStep, AttentionStep, Frozen, Layout, LinearStep, PaddedStep, dense
-from embargo.models.tuning.first_tokens import draw_kept
+from embargo.models.tuning.dropout import draw_kept
 
 
 class _Folded:

@@ -10,7 +10,8 @@ from samples.tiny_models import save_tiny_model
 
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.tuning import adapters
-from embargo.models.tuning.first_tokens import PARTS, drop_as_bytes, take_first_tokens, takes_first_tokens
+from embargo.models.tuning.dropout import PARTS, drop_as_bytes
+from embargo.models.tuning.first_tokens import take_first_tokens, takes_first_tokens
 
 
 @pytest.fixture(scope="module")

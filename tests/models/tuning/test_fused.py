@@ -12,7 +12,8 @@ from embargo.models.methods.settings import TuneSettings
 from embargo.models.tuning import fused
 from embargo.models.tuning.adapters import adapted_model
 from embargo.models.tuning.autograd import AdaptedStep, AttentionStep, Frozen, Layout, PaddedStep
-from embargo.models.tuning.first_tokens import draw_kept, take_first_tokens
+from embargo.models.tuning.dropout import draw_kept
+from embargo.models.tuning.first_tokens import take_first_tokens
 
 LENGTHS, TOKENS, WIDTH, HEADS = [5, 9, 1, 7], 9, 24, 3
 
