@@ -14,7 +14,9 @@ import numpy as np
 
 Array = np.ndarray
 
-# Missing prices are NaN, so "nnan" may never join these.
+# Missing prices are NaN, so "nnan" may never join these. What sums so may not be called by another compiled function,
+# only inlined (inline="always"): else both libraries hold a copy, each with its own order of sums, and numba takes the
+# one that the process loaded first, which is another right after compiling than from the cache.
 _LOOSE = {"reassoc", "contract", "nsz", "arcp"}
 _DUST = 1e-12
 _LOT_SLACK = 1e-9
@@ -44,7 +46,7 @@ class Terms(NamedTuple):
     haircut: float
 
 
-@nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
+@nb.njit(cache=True, inline="always", error_model="numpy")
 def _mark(fill: Array, last: Array, missing: Array, shares: Array) -> float:
     worth = 0.0
     for j in range(len(fill)):
@@ -57,7 +59,7 @@ def _mark(fill: Array, last: Array, missing: Array, shares: Array) -> float:
     return worth
 
 
-@nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
+@nb.njit(cache=True, inline="always", error_model="numpy")
 def _order(
     target: Array, last: Array, missing: Array, shares: Array, order: Array, equity: float, stale_after: int
 ) -> tuple[float, float, float]:
@@ -80,7 +82,7 @@ def _order(
     return sold, bought, gross
 
 
-@nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
+@nb.njit(cache=True, inline="always", error_model="numpy")
 def _settle(close: Array, last: Array, shares: Array, order: Array) -> float:
     """Book the orders and take in the closes; return the short value at the row's marks."""
     short = 0.0
@@ -129,7 +131,7 @@ def _clip(order: Array, last: Array, bought: float, room: float) -> float:
     return spent
 
 
-@nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
+@nb.njit(cache=True, inline="always", error_model="numpy")
 def gross_of(target: Array) -> float:
     """Sum of absolute weights of a row."""
     total = 0.0
@@ -138,14 +140,14 @@ def gross_of(target: Array) -> float:
     return total
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(cache=True, inline="always", fastmath=_LOOSE, error_model="numpy")
 def row_gross(targets: Array, gross: Array) -> None:
     """Sum of absolute weights of each row; not finite where a weight is not."""
     for t in range(len(targets)):
         gross[t] = gross_of(targets[t])
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(cache=True, inline="always", fastmath=_LOOSE, error_model="numpy")
 def plain_account(
     target: Array,
     fill: Array,
@@ -469,14 +471,14 @@ def _strict_mark(fill: Array, last: Array, missing: Array, shares: Array) -> flo
     return worth
 
 
-@nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
+@nb.njit(cache=True, inline="always", error_model="numpy")
 def _decay_row(numerator: Array, denominator: Array, keep: float, top: Array, bottom: Array) -> None:
     for j in range(len(numerator)):
         top[j] = keep * top[j] + numerator[j]
         bottom[j] = keep * bottom[j] + denominator[j]
 
 
-@nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
+@nb.njit(cache=True, inline="always", error_model="numpy")
 def _signal_row(top: Array, bottom: Array, tradable: Array, shrinkage: float, least: float, weights: Array) -> float:
     """Write the signal of the row; return its absolute sum."""
     # Apart from the decay, because the compiler vectorises a loop over few arrays only.
@@ -491,13 +493,13 @@ def _signal_row(top: Array, bottom: Array, tradable: Array, shrinkage: float, le
     return total
 
 
-@nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
+@nb.njit(cache=True, inline="always", error_model="numpy")
 def _scale_row(weights: Array, factor: float, cap: float) -> None:
     for j in range(len(weights)):
         weights[j] = min(max(weights[j] * factor, -cap), cap)
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(cache=True, inline="always", fastmath=_LOOSE, error_model="numpy")
 def proportional_weights(
     numerator: Array,
     denominator: Array,
@@ -519,7 +521,7 @@ def proportional_weights(
         _scale_row(weights[t], gross / max(total, 1.0), cap)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, inline="always", nogil=True, fastmath=_LOOSE, error_model="numpy")
 def account_returns(
     target: Array, market: tuple[Array, ...], terms: Terms, plain: bool, initial_cash: float, returns: Array
 ) -> float:
@@ -539,7 +541,7 @@ def account_returns(
     return float(turnover.mean())
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, fastmath=_LOOSE, error_model="numpy")
 def evidence_returns(
     numerator: Array,
     denominator: Array,
