@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ from embargo.models.drafts import draft_for
 MANIFEST = "manifest.json"
 
 
-# A run asks for the same texts a dozen times: by fold, for its record, for its checks and for their scores.
-@lru_cache(maxsize=1 << 16)
 def text_hash(text: str) -> str:
     """Return the sha256 (hex) of a text in UTF-8: the name under which its score is cached."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -277,6 +277,8 @@ _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("news", "header", True),
     ("prices", "header", True),
     ("labels", "header", True),
+    ("news", "time_from", []),
+    ("prices", "time_from", []),
     ("prices", "closed", []),
     ("prices", "extra_sessions", []),
     ("statistics", "trials_elsewhere", 0),

@@ -8,6 +8,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.bases.resolve import TINY
 from embargo.models.methods.settings import Optimizer
 from embargo.research.config.archives import BUILT_IN_LOADERS, NewsSection
 from embargo.research.config.settings import (
@@ -145,7 +146,8 @@ class InstructModelSection(Section):
 
     @model_validator(mode="after")
     def _cutoff_is_its_own(self) -> InstructModelSection:
-        check_made_here(self.base, revision=self.revision, knowledge_cutoff=self.knowledge_cutoff)
+        if self.base != TINY:  # an encoder, which is refused as such
+            check_made_here(self.base, revision=self.revision, knowledge_cutoff=self.knowledge_cutoff)
         return self
 
     @model_validator(mode="after")

@@ -92,7 +92,7 @@ class Plan:
         """Return the plan as far as evidence of news is traded by it, fit to be sent elsewhere: prices and rules."""
         none = self.world.news.iloc[[]]
         inputs = replace(self.world.inputs, news=none, truth=None, labelled={}, scores={})
-        world = replace(self.world, news=none, truth=None, inputs=inputs)
+        world = replace(self.world, news=none, truth=None, inputs=inputs, numbered=None)
         data = replace(self.data, checks=(), places={}, world=world)
         return replace(self, world=world, data=data, parts=(), base=None, teacher=None, instructed=())
 

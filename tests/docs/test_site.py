@@ -67,7 +67,9 @@ def test_the_site_asks_no_other_machine(settings: Any) -> None:
     assert settings["strict"] is True
     # The plugin of this name brings the address of a script elsewhere into every page.
     assert "offline" not in [name if isinstance(name, str) else next(iter(name)) for name in settings["plugins"]]
-    assert not {"extra_javascript", "extra_css", "repo_url"} & set(settings)
+    assert not {"extra_javascript", "repo_url"} & set(settings)
+    for sheet in settings.get("extra_css", []):
+        assert not re.search(r"@import|url\(", (DOCS / sheet).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("folder", ["", "data_loaders", "backtest", "backtest/leakage"])

@@ -113,7 +113,7 @@ def _command(line: str) -> None:
     wanted = int(found[1]) if (found := _STATUS.search(line)) else 0
     # As a shell does it: runs/mine-* is what is there of that name.
     arguments = [
-        each for word in words[1:] for each in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+        each for word in words[1:] for each in (sorted(map(str, Path().glob(word))) if "*" in word else []) or [word]
     ]
     done = embargo(*arguments)
     assert done.exit_code == wanted, f"{line}\n{done.output}\n{done.exception!r}"

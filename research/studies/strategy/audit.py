@@ -195,6 +195,14 @@ def _chosen_at(given: pd.Timestamp | str) -> pd.Timestamp:
 def takes_news(signal: Callable[..., pd.DataFrame]) -> bool:
     """Tell whether a function is one of (news, prices), and not of prices with settings that have defaults.
 
+    Parameters
+    ----------
+    signal : callable
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> from embargo.research.studies.strategy import takes_news

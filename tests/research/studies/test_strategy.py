@@ -287,7 +287,7 @@ def test_an_instant_of_an_order_that_is_read_two_ways_is_refused(column, written
 
 
 @pytest.mark.parametrize(
-    ("written", "told"), [("1,000.5", "'1,000.5' is no number. Mend it, or leave"), ("", "there is no number")]
+    ("written", "told"), [("1,000.5", "'1,000.5' is no number. Write numbers as 1234"), ("", "there is no number")]
 )
 def test_an_order_without_its_price_is_refused(written, told, world, filled, tmp_path):
     weights, orders = filled
