@@ -48,6 +48,7 @@ SUSPICIOUS_TAIL = 0.003
 _TITLE = CHECKS["check_duplicates"].title
 _POSTINGS_AT_ONCE = 500_000
 _POSTINGS_IN_ALL = 2_000_000
+_ROWS_AT_ONCE = 50_000
 _SHOWN_CHARACTERS = 160
 
 
@@ -464,15 +465,20 @@ def _shingles(texts: Sequence[str]) -> sparse.csr_matrix:
     split = pc.split_pattern(pa.array(texts, pa.large_string()), " ")
     lengths = np.diff(split.offsets.to_numpy())
     numbers = split.flatten().dictionary_encode()
+    words = len(numbers.dictionary) + 1
     flat = np.zeros(int(lengths.sum()) + len(lengths) + 1, dtype=np.int64)
     place = np.arange(int(lengths.sum())) + np.repeat(np.arange(1, len(lengths) + 1), lengths)
     flat[place] = numbers.indices.to_numpy().astype(np.int64) + 1
-    pairs = flat[:-1] * (len(numbers.dictionary) + 1) + flat[1:]
+    # Millions of words take gigabytes, so that nothing is held longer than it is read.
+    del split, numbers, place
+    pairs = flat[:-1] * words + flat[1:]
+    del flat
     codes, distinct = pd.factorize(pairs)
-    rows = np.repeat(np.arange(len(lengths)), lengths + 1)
-    matrix = sparse.csr_matrix(
-        (np.ones(len(rows), dtype=np.int32), (rows, codes)), shape=(len(lengths), len(distinct)), dtype=np.int32
-    )
+    del pairs
+    ends = np.concatenate([[0], np.cumsum(lengths + 1)])
+    shape = len(lengths), len(distinct)
+    matrix = sparse.csr_matrix((np.ones(len(codes), dtype=np.int32), codes, ends), shape=shape)
+    matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix
 
@@ -483,12 +489,15 @@ def _rarest_first_prefix(matrix: sparse.csr_matrix, sizes: np.ndarray, threshold
     by_frequency = np.argsort(np.bincount(matrix.indices, minlength=columns), kind="stable")
     rank = np.empty(columns, dtype=np.int64)
     rank[by_frequency] = np.arange(columns)
-    rows = np.repeat(np.arange(matrix.shape[0]), sizes)
-    # One number for row and rank, all of them distinct: sorting numbers is many times faster than ordering pairs.
-    ranked = np.sort(rows * columns + rank[matrix.indices]) - rows * columns
-    place = np.arange(len(rows)) - np.repeat(matrix.indptr[:-1], sizes)
     length = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
-    keep = place < length[rows]
-    return sparse.csr_matrix(
-        (np.ones(int(keep.sum()), dtype=np.int64), (rows[keep], by_frequency[ranked[keep]])), shape=matrix.shape
-    )
+    kept = []
+    for start in range(0, matrix.shape[0], _ROWS_AT_ONCE):
+        part, own = matrix[start : start + _ROWS_AT_ONCE], sizes[start : start + _ROWS_AT_ONCE]
+        rows = np.repeat(np.arange(part.shape[0]), own)
+        # One number for row and rank, all of them distinct: sorting numbers is many times faster than ordering pairs.
+        ranked = np.sort(rows * columns + rank[part.indices]) - rows * columns
+        place = np.arange(len(rows)) - np.repeat(part.indptr[:-1], own)
+        kept.append(by_frequency[ranked[place < length[start : start + _ROWS_AT_ONCE][rows]]])
+    members = np.concatenate(kept)
+    ends = np.concatenate([[0], np.cumsum(np.minimum(length, sizes))])
+    return sparse.csr_matrix((np.ones(len(members), dtype=np.int64), members, ends), shape=matrix.shape)

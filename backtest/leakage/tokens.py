@@ -23,6 +23,28 @@ _KEPT = {*b"0123456789abcdefghijklmnopqrstuvwxyz", *range(128, 256)}
 _TO_SPACES = bytes(byte if byte in _KEPT else ord(" ") for byte in range(256))
 
 
+def _read(given: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Part texts into words: their names, the words of each distinct text, how many each has, and which each text is.
+
+    Apart from what is made of them, so that of millions of texts no form is held longer than it is read.
+    """
+    given = given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given
+    coded = given.dictionary_encode()
+    which = coded.indices.to_numpy()
+    distinct = pc.replace_substring_regex(pc.utf8_lower(coded.dictionary), _NO_TEXT, " ")
+    _, ends, letters = distinct.buffers()
+    plain = pa.LargeStringArray.from_buffers(
+        len(distinct), ends, pa.py_buffer(bytes(letters or b"").translate(_TO_SPACES)), offset=distinct.offset
+    )
+    split = pc.ascii_split_whitespace(plain)
+    flat = split.flatten().dictionary_encode()
+    names = flat.dictionary.to_numpy(zero_copy_only=False).astype(object)
+    ids, lengths = flat.indices.to_numpy().astype(np.int64), np.diff(split.offsets.to_numpy())
+    whole = ids != (np.flatnonzero(names == "")[0] if (names == "").any() else -1)
+    owner = np.repeat(np.arange(len(lengths)), lengths)[whole]
+    return names, ids[whole], np.bincount(owner, minlength=len(lengths)), which
+
+
 @dataclass(frozen=True)
 class Words:
     """Words of texts, in the order in which they stand.
@@ -47,25 +69,11 @@ class Words:
     @classmethod
     def of(cls, texts: pd.Series | Sequence[str]) -> Words:
         """Read texts, shape (n,), without missing values."""
-        given = pa.array(texts, pa.large_string())
-        given = given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given
-        coded = given.dictionary_encode()
-        which = coded.indices.to_numpy()
-        distinct = pc.replace_substring_regex(pc.utf8_lower(coded.dictionary), _NO_TEXT, " ")
-        _, ends, letters = distinct.buffers()
-        plain = pa.LargeStringArray.from_buffers(
-            len(distinct), ends, pa.py_buffer(bytes(letters or b"").translate(_TO_SPACES)), offset=distinct.offset
-        )
-        split = pc.ascii_split_whitespace(plain)
-        flat = split.flatten().dictionary_encode()
-        names = flat.dictionary.to_numpy(zero_copy_only=False).astype(object)
-        ids, lengths = flat.indices.to_numpy().astype(np.int64), np.diff(split.offsets.to_numpy())
-        whole = ids != (np.flatnonzero(names == "")[0] if (names == "").any() else -1)
-        owner = np.repeat(np.arange(len(lengths)), lengths)[whole]
-        lengths, ids = np.bincount(owner, minlength=len(lengths)), ids[whole]
+        names, ids, lengths, which = _read(pa.array(texts, pa.large_string()))
         starts = np.cumsum(lengths) - lengths
         own = lengths[which]
-        place = np.arange(own.sum()) - np.repeat(np.cumsum(own) - own, own) + np.repeat(starts[which], own)
+        place = np.arange(own.sum())
+        place += np.repeat(starts[which] - (np.cumsum(own) - own), own)
         return cls(names, ids[place], np.repeat(np.arange(len(which)), own), len(which))
 
     def rows(self, chosen: np.ndarray) -> Words:
