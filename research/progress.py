@@ -154,6 +154,31 @@ class Terminal:
         self._finish()
 
 
+class Lean:
+    """Stages before each of which memory that nobody holds any more is given back.
+
+    Examples
+    --------
+    >>> from embargo.research.progress import Lean, Quiet
+    >>> advance = Lean(Quiet()).stage("Read the news")
+    """
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+
+    def stage(self, name: str) -> Advance:
+        """Give memory back, and start the stage."""
+        # Loaded here because not all that shows stages reads tables.
+        from embargo.data_loaders.memory import release_unused
+
+        release_unused()
+        return self._stages.stage(name)
+
+    def say(self, text: str) -> None:
+        """Pass the sentence on."""
+        self._stages.say(text)
+
+
 class _Heeding:
     """Stages at which a Ctrl-C that Python threw away is raised again."""
 

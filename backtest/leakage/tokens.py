@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from embargo.data_loaders.memory import release_unused
+
 # More words than this are not read: texts are then drawn at random, in the order of a seed.
 MOST_WORDS = 1_500_000
 
@@ -70,6 +72,7 @@ class Words:
     def of(cls, texts: pd.Series | Sequence[str]) -> Words:
         """Read texts, shape (n,), without missing values."""
         names, ids, lengths, which = _read(pa.array(texts, pa.large_string()))
+        release_unused()
         starts = np.cumsum(lengths) - lengths
         own = lengths[which]
         place = np.arange(own.sum())

@@ -33,6 +33,7 @@ from embargo.backtest.leakage.settled import (
 )
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.memory import release_unused
 from embargo.models.content import text_hash
 from embargo.models.scorers.cache import SCORES
 from embargo.models.scorers.linear_kept import FOLDER as BASELINES
@@ -314,6 +315,7 @@ def perturb_once(first: Carried, memory: Memory, cache: Path, *, seed: int = 0) 
     """
     rng, plan = np.random.default_rng(seed), first.plan
     number, at = _edge(first, rng)
+    release_unused()  # a second world is about to lie beside the first
     inputs = plan.world.inputs
     other = _repriced(_rewritten(inputs, at, rng), at, rng)
     later = {text_hash(text): text for text in other.news.loc[other.news["known_at"] > at, "text"].unique()}

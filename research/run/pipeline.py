@@ -29,7 +29,7 @@ from embargo.research.config.model import ModelSection, told_in
 from embargo.research.engine.keepers import Engine
 from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
-from embargo.research.progress import Quiet, Stages
+from embargo.research.progress import Lean, Quiet, Stages
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts, remarks, tried_around
 from embargo.research.records.data_faults import DataFault
@@ -140,6 +140,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     ('Sharpe ratio', '0.10', '95% interval −2.88 to 2.60')
     """
     kept = Kept(cache / "computed")
+    stages = Lean(stages)
     plan = prepare(config, stages, None, kept)
     window, data = window_of(plan), material_of(plan, plan.parts)
     identity = attempt_of(config, data)

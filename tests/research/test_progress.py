@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from embargo.research.progress import Lines, Quiet, shown, time_left
+from embargo.research.progress import Lean, Lines, Quiet, shown, time_left
 
 
 def stages_on(console: Console) -> str:
@@ -82,3 +82,15 @@ def test_time_left_is_rounded_up_to_whole_minutes() -> None:
 def test_a_pipe_gets_lines_even_where_colours_are_forced(wish: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(wish, "1")
     assert stages_on(a_log()) == "• first\n• second\n"
+
+
+def test_memory_is_given_back_before_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("embargo.data_loaders.memory.release_unused", lambda: told.append("given back"))
+    log = Console(file=io.StringIO(), width=100)
+    lean = Lean(Lines(log))
+    for name in ("Read the news", "Audit for leaks"):
+        lean.stage(name)(1, 2)
+    lean.say("a sentence")
+    assert log.file.getvalue() == "• Read the news\n• Audit for leaks\na sentence\n"
+    assert told == ["given back"] * 2
