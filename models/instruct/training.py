@@ -123,7 +123,8 @@ def tune_answers(
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")},
         "record": RECORD,
     }
-    if processes.count() > 1:  # equal up to rounding, which is not to the bit
+    processes.check_shares(settings.shares)
+    if processes.count() > 1 and settings.shares is None:  # equal up to rounding, which is not to the bit
         key["processes"] = processes.count()
     tokenizer = load_tokenizer(base)
     room = room_of(tokenizer, settings.max_length, max_answer)
@@ -312,10 +313,10 @@ class AnswerLoop(Loop):
         # Rows of several texts have one class each and many tokens to predict.
         self.packs = False
 
-    def _gradients(self, rows: np.ndarray) -> Any:
+    def _gradients(self, rows: np.ndarray, step: np.ndarray, *, first: bool) -> Any:
         total = None
-        for group in self._groups(processes.share_of(rows)):
-            loss = self._weighted(self.parts[0], group).sum() / len(rows)
+        for group in self._groups(rows):
+            loss = self._weighted(self.parts[0], group).sum() / len(step)
             loss.backward()
             total = loss.detach().double() if total is None else total + loss.detach().double()
         if total is None:
@@ -329,7 +330,8 @@ class AnswerLoop(Loop):
 
         self.model.eval()
         part = self.parts[1]
-        order = processes.share_of(np.argsort([len(tokens) for tokens in part.tokens], kind="stable"))
+        order = np.argsort([len(tokens) for tokens in part.tokens], kind="stable")
+        order = processes.blocks_of(order, self.state.evaluated_at_once)
         losses, start = torch.zeros(len(part.tokens), dtype=torch.float64, device=device()), 0
         with torch.no_grad():
             while start < len(order):

@@ -46,6 +46,10 @@ class TuneSettings:
         unweighted cross-entropy after the best temperature, whatever the loss.
     micro_batch : int, optional
         Texts that go through the model at once; their gradients add up to a step of ``batch_size``. By default all.
+    shares : int, optional
+        Parts into which every step is cut, each with its own dropout, their gradients added one after the other: any
+        number of processes that divides it trains the same weights, bit for bit. By default a step is one part, and
+        several processes (``accelerate launch``) give the weights of one up to rounding.
     checkpointing : bool
         Compute activations twice instead of keeping them: less memory, more time, the same result.
     compute : {"auto", "fp32", "bf16"}
@@ -84,6 +88,7 @@ class TuneSettings:
     loss: TrainingLoss = "cross_entropy"
     gamma: float = 2.0
     micro_batch: int | None = None
+    shares: int | None = None
     checkpointing: bool = False
     compute: Compute = "auto"
     seed: int = 0
@@ -121,6 +126,10 @@ class TuneSettings:
         if self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch_size:
             raise ConfigError(
                 f"tuning.micro_batch must lie between 1 and batch_size ({self.batch_size}), got {self.micro_batch}."
+            )
+        if self.shares is not None and not 1 <= self.shares <= self.batch_size:
+            raise ConfigError(
+                f"tuning.shares must lie between 1 and batch_size ({self.batch_size}), got {self.shares}."
             )
         if self.method == "prefix" and self.checkpointing:
             raise ConfigError("tuning.checkpointing cannot go with method 'prefix': it drops the prefix. Unset it.")

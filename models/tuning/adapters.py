@@ -134,8 +134,8 @@ def tune(
     shared : SharedBase, optional
         Lends the base's weights instead of reading them from disk; the adapter is the same to the bit.
     train_targets : ndarray, shape (n, 3), optional
-        Probabilities to learn from in place of the labels, of texts that are all distinct; see `loop.soft_loss`. Class
-        weights and focal loss are for labels.
+        Probabilities to learn from in place of the labels, of texts that are all distinct; see `losses.soft_loss`.
+        Class weights and focal loss are for labels.
     temperature : float
         At which the targets are.
 
@@ -214,7 +214,8 @@ def tune(
         key["layers"] = "the last of first tokens, fused"
     if base.architecture == "gemma3":
         key["trained"] = "the part that reads text"
-    if processes.count() > 1:  # equal up to rounding, which is not to the bit
+    processes.check_shares(settings.shares)
+    if processes.count() > 1 and settings.shares is None:  # equal up to rounding, which is not to the bit
         key["processes"] = processes.count()
 
     adapters = Path(cache_dir) / "adapters"

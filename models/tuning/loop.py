@@ -3,7 +3,8 @@
 The same model, samples and settings give the same weights bit for bit, also when a training was killed and went on
 from its last checkpoint. A loss that stops being finite ends the training with its best pass so far; where memory runs
 out the batch is taken in halves, and both are written down. Where several processes train together, each takes its
-share of every batch and their gradients are added, so that a step is that of one process up to rounding.
+share of every batch and their gradients are added, so that a step is that of one process up to rounding; where a step
+is told to be cut into a number of shares, it is that of one process to the bit.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, TuneSettings
 from embargo.models.scorer import Progress
 from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from embargo.models.tuning.losses import class_weights, orthogonality, soft_loss, training_loss
 from embargo.models.tuning.optimisers import make_optimiser, moments, resolve_optimizer, set_moments
 
 EVALUATION_ROWS = 64
@@ -213,6 +215,7 @@ class Loop:
         self.weights = class_weights(parts[0].labels) if settings.class_weights else None
         self.row_weights = None if self.weights is None else self.weights.cpu().numpy()[parts[0].labels]
         self.reached: list[Any] | None = None
+        self.own_reached: list[bool] | None = None
         self.packs = _packs(model)
         self.rng = np.random.default_rng(settings.seed)
         self.steps = steps_of(len(parts[0].tokens), settings)
@@ -229,7 +232,8 @@ class Loop:
 
         state, settings = self.state, self.settings
         self.model.train()
-        if processes.count() > 1:  # each drops out its own activations
+        # Each drops out its own activations; a share has its own seed in every step.
+        if processes.count() > 1 and settings.shares is None:
             drawn = np.random.SeedSequence((settings.seed, state.epoch, processes.rank()))
             torch.manual_seed(int(drawn.generate_state(1)[0]))
         total = _zero()
@@ -263,13 +267,15 @@ class Loop:
         generators = _generators()
         while True:
             try:
-                loss = self._gradients(rows)
+                loss, vectors = self._parts_of(rows)
                 break
             except torch.OutOfMemoryError:
                 self.optimiser.zero_grad(set_to_none=True)
             _restore_generators(generators)
             self.state.rows_at_once = self._halve(min(self.state.rows_at_once, len(rows)), "training")
-        if processes.count() > 1:
+        if vectors:
+            loss = self._added_in_order(vectors, loss)
+        elif processes.count() > 1:
             self._add_up(loss)
         torch.nn.utils.clip_grad_norm_(list(self.trained.values()), self.settings.clip)
         self.optimiser.step()
@@ -279,12 +285,33 @@ class Loop:
         self.state.step += 1
         return loss
 
-    def _gradients(self, rows: np.ndarray) -> Any:
-        """Add up the gradients of this process's rows of a step, a few at a time, and return their part of its loss."""
+    def _parts_of(self, rows: np.ndarray) -> tuple[Any, list[Any]]:
+        """Return the loss of what this process takes of a step, and the gradients of each of its shares as a vector.
+
+        Without shares there is no vector: the gradients are where the optimiser looks for them, and the loss is a sum.
+        """
         import torch
 
-        groups = self._groups(processes.share_of(rows))
-        share = None if len(groups) == 1 and len(groups[0]) == len(rows) else self._weight_of(rows)
+        if self.settings.shares is None:
+            return self._gradients(processes.share_of(rows), rows, first=processes.is_main()), []
+        losses, vectors = [], []
+        for share in processes.own_shares(self.settings.shares):
+            drawn = np.random.SeedSequence((self.settings.seed, self.state.step, share))
+            torch.manual_seed(int(drawn.generate_state(1)[0]))
+            losses.append(self._gradients(rows[share :: self.settings.shares], rows, first=share == 0))
+            if self.own_reached is None:
+                self.own_reached = [value.grad is not None for value in self.trained.values()]
+            grads = [torch.zeros_like(value) if value.grad is None else value.grad for value in self.trained.values()]
+            vectors.append(torch.cat([grad.reshape(-1) for grad in grads]))
+            self.optimiser.zero_grad(set_to_none=True)
+        return torch.stack(losses), vectors
+
+    def _gradients(self, rows: np.ndarray, step: np.ndarray, *, first: bool) -> Any:
+        """Add up the gradients of rows of a step, a few at a time, and return their part of its loss."""
+        import torch
+
+        groups = self._groups(rows)
+        share = None if len(groups) == 1 and len(rows) == len(step) else self._weight_of(step)
         total = _zero()
         for group in groups:
             logits, target = self._logits(self.parts[0], group)
@@ -295,7 +322,7 @@ class Loop:
                 loss = soft_loss(logits, wanted, self.parts[0].temperature, share=share)
             loss.backward()
             total += loss.detach()
-        if self.adalora is not None and processes.is_main():
+        if self.adalora is not None and first:
             orthogonality(self.adalora).backward()
         return total
 
@@ -311,16 +338,33 @@ class Loop:
         """Put the gradients and the loss of all processes in the place of this one's."""
         import torch
 
-        trained = list(self.trained.values())
-        if self.reached is None:
-            # A weight that no text reaches has no gradient, and no weight decay either.
-            told = processes.told_by_main([value.grad is not None for value in trained])
-            self.reached = [value for value, reached in zip(trained, told, strict=True) if reached]
-        for value in self.reached:
+        reached = self._reached([value.grad is not None for value in self.trained.values()])
+        for value in reached:
             if value.grad is None:  # a batch with fewer rows than processes
                 value.grad = torch.zeros_like(value)
-        processes.add_up([value.grad for value in self.reached])
+        processes.add_up([value.grad for value in reached])
         processes.add_up([loss])
+
+    def _added_in_order(self, vectors: list[Any], losses: Any) -> Any:
+        """Put the sum of all shares' gradients in their place and return that of the losses, in the order of shares."""
+        import torch
+
+        told = [False] * len(self.trained) if self.own_reached is None else self.own_reached
+        reached = {id(value) for value in self._reached(told)}
+        values = list(self.trained.values())
+        pieces = processes.add_in_order(vectors).split([value.numel() for value in values])
+        for value, piece in zip(values, pieces, strict=True):
+            if id(value) in reached:
+                value.grad = piece.view_as(value)
+        return processes.add_in_order([loss.reshape(1) for loss in torch.unbind(losses)])[0]
+
+    def _reached(self, here: list[bool]) -> list[Any]:
+        """Return the weights that have a gradient in the main process, as it told when first asked."""
+        if self.reached is None:
+            # A weight that no text reaches has no gradient, and no weight decay either.
+            told = processes.told_by_main(here)
+            self.reached = [value for value, reached in zip(self.trained.values(), told, strict=True) if reached]
+        return self.reached
 
     def _weight_of(self, rows: np.ndarray) -> float:
         return float(len(rows) if self.row_weights is None else self.row_weights[rows].sum())
@@ -335,7 +379,8 @@ class Loop:
 
         self.model.eval()
         part = self.parts[1]
-        order = processes.share_of(np.argsort([len(tokens) for tokens in part.tokens], kind="stable"))
+        order = np.argsort([len(tokens) for tokens in part.tokens], kind="stable")
+        order = processes.blocks_of(order, self.state.evaluated_at_once)
         logits, start = torch.zeros((len(part.tokens), len(CLASSES)), dtype=torch.float64, device=device()), 0
         with torch.no_grad():
             while start < len(order):
@@ -466,80 +511,6 @@ def cosine_rate(step: int, *, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
-def class_weights(labels: np.ndarray) -> Any:
-    """Return a weight per class, inverse to its share and 1 on average over the samples, float32 of shape (3,)."""
-    import torch
-
-    counts = np.bincount(labels, minlength=len(CLASSES))
-    present = np.count_nonzero(counts)
-    weights = np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0.0)
-    return torch.tensor(weights, dtype=torch.float32, device=device())
-
-
-def training_loss(logits: Any, target: Any, settings: TuneSettings, weights: Any, *, share: float | None = None) -> Any:
-    """Return the weighted mean loss of rows, or, with ``share``, their part of the mean over a larger batch.
-
-    The focal loss of a row is its cross-entropy times ``(1 - p) ** gamma``, p being the probability that the row's true
-    class was given (Lin et al. 2017, arXiv 1708.02002): what is already right counts less.
-
-    Parameters
-    ----------
-    logits, target : tensors of shape (n, 3) and (n,)
-    settings : TuneSettings
-        Its ``loss`` and ``gamma``.
-    weights : tensor of shape (3,) or None
-        One per class.
-    share : float, optional
-        Sum of the larger batch's class weights; its number of rows where there are none.
-    """
-    import torch
-    from torch.nn import functional
-
-    if settings.loss == "cross_entropy":
-        if share is None:
-            return functional.cross_entropy(logits, target, weight=weights)
-        return functional.cross_entropy(logits, target, weight=weights, reduction="sum") / share
-    entropy = functional.cross_entropy(logits, target, reduction="none")
-    # Held off zero, where the slope of a root is infinite.
-    loss = (1 - torch.exp(-entropy)).clamp_min(1e-6) ** settings.gamma * entropy
-    row_weights = torch.ones_like(loss) if weights is None else weights[target]
-    return (row_weights * loss).sum() / (row_weights.sum() if share is None else share)
-
-
-def soft_loss(logits: Any, target: Any, temperature: float, *, share: float | None = None) -> Any:
-    """Return the mean cross-entropy of rows against probabilities, times the square of the temperature.
-
-    Logits are divided by the temperature that the probabilities are at; the square keeps the size of the gradients
-    (Hinton, Vinyals and Dean 2015, arXiv 1503.02531).
-
-    Parameters
-    ----------
-    logits, target : tensors of shape (n, 3)
-    temperature : float
-    share : float, optional
-        Rows of the larger batch of which these are a part.
-    """
-    from torch.nn import functional
-
-    total = functional.cross_entropy(logits / temperature, target, reduction="sum")
-    return temperature**2 * total / (len(target) if share is None else share)
-
-
-def orthogonality(adalora: Any) -> Any:
-    """Return AdaLoRA's penalty on bases that are not orthogonal (Zhang et al. 2023, arXiv 2303.10512, equation 4).
-
-    peft adds it only to a loss that the model computes itself.
-    """
-    import torch
-
-    terms = []
-    for name, value in adalora.model.named_parameters():
-        if "lora_A" in name or "lora_B" in name:
-            gram = value @ value.T if "lora_A" in name else value.T @ value
-            terms.append(torch.linalg.matrix_norm(gram - torch.eye(len(gram), device=gram.device)))
-    return adalora.peft_config["default"].orth_reg_weight * torch.stack(terms).mean()
 
 
 def epoch_batches(part: Encoded, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -127,6 +127,9 @@ class InstructModelSection(Section):
     """Passes over the training part, at most."""
     batch_size: Count = 16
     """Exchanges of one step."""
+    shares: Count | None = None
+    """Parts into which each step is cut, so that as many processes (`accelerate launch`), or any number that divides
+    it, train the same weights to the bit; unset, one part, and several processes agree up to rounding."""
     micro_batch: Count | None = None
     """Exchanges that go through the model at once; unset, all of a step."""
     checkpointing: bool = False
@@ -152,8 +155,9 @@ class InstructModelSection(Section):
 
     @model_validator(mode="after")
     def _batches_fit(self) -> InstructModelSection:
-        if self.micro_batch is not None and self.micro_batch > self.batch_size:
-            raise ValueError("model.micro_batch must not be larger than model.batch_size")
+        for name, parts in (("micro_batch", self.micro_batch), ("shares", self.shares)):
+            if parts is not None and parts > self.batch_size:
+                raise ValueError(f"model.{name} must not be larger than model.batch_size")
         return self
 
 

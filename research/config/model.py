@@ -178,6 +178,9 @@ class ReaderSection(Section):
     """Passes over the training part, at most."""
     batch_size: Count = 32
     """Texts of one step."""
+    shares: Count | None = None
+    """Parts into which each step is cut, so that as many processes (`accelerate launch`), or any number that divides
+    it, train the same weights to the bit; unset, one part, and several processes agree up to rounding."""
     patience: Count = 3
     """Passes without a lower validation loss after which tuning stops; the best pass is kept."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
@@ -254,6 +257,12 @@ class ReaderSection(Section):
             raise ValueError(
                 f"model.method = 'none' reads with a base's own head, and {self.base!r} has none; set model.base"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_can_be_cut(self) -> ReaderSection:
+        if self.shares is not None and self.shares > self.batch_size:
+            raise ValueError("model.shares must not be larger than model.batch_size")
         return self
 
     @model_validator(mode="after")

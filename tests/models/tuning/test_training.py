@@ -26,7 +26,7 @@ from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning import adapters, loop
 from embargo.models.tuning.adapters import tune
 from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from embargo.models.tuning.loop import training_loss
+from embargo.models.tuning.losses import training_loss
 
 
 @pytest.fixture(scope="module")
