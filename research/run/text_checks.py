@@ -18,10 +18,12 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import rows_where
 from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.models.scorers.score import BLOCK
 from embargo.research.run.given_scores import answered
 from embargo.research.run.plan import Plan
+from embargo.research.run.samples import each_once
 
 # Hours between an article and the decision of the bar that it reached.
 _AGES = {"under 1 h": 1.0, "1 to 6 h": 6.0, "6 to 24 h": 24.0, "over 24 h": np.inf}
@@ -100,7 +102,9 @@ def judge_labels_read(plan: Plan) -> Finding:
     if plan.config.labels.source != "news":
         said = "Labels are made from returns, or come with undated texts: none is said to be a reading of dated news."
         return Finding(found.code, "not-applicable", found.title, said)
-    learnt = _read_once([frame for part in plan.parts for frame in (part.train, part.validation)])
+    samples = [frame for part in plan.parts for frame in (part.train, part.validation)]
+    complete = [rows_where(frame, (frame["ends_at"] <= frame["known_at"]).to_numpy()) for frame in samples]
+    learnt = each_once(complete, ["article_id", "text", "label", "known_at"])
     if learnt.empty:
         return Finding(
             found.code, "not-applicable", found.title, "Every label says that it was complete later than its text."
@@ -158,17 +162,6 @@ def judge_agreement(
     )
     # How many labels of returns one side takes changes with the market, whoever reads.
     return leakage.check_label_agreement(answers.loc[np.isfinite(told).all(axis=1)], None if of_returns else before)
-
-
-def _read_once(samples: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Take of each article the first sample whose label was complete when its text was known."""
-    columns = ["article_id", "text", "label", "known_at"]
-    rows = [np.flatnonzero(frame["ends_at"] <= frame["known_at"]) for frame in samples]
-    named = pd.concat([frame["article_id"].iloc[place] for frame, place in zip(samples, rows, strict=True)])
-    fresh = np.split(~named.duplicated().to_numpy(), np.cumsum([len(place) for place in rows])[:-1])
-    # Texts are taken once, for folds share most of their samples.
-    taken = [frame[columns].iloc[place[first]] for frame, place, first in zip(samples, rows, fresh, strict=True)]
-    return pd.concat(taken)
 
 
 def _of_article(news: pd.DataFrame, articles: pd.Series, column: str) -> pd.Series:

@@ -1,4 +1,4 @@
-"""What text checks take from samples and news is what frames would give, without copies of them."""
+"""What is taken of articles that stand in several tables is what one table of all would give."""
 
 from __future__ import annotations
 
@@ -7,33 +7,31 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embargo.research.run.text_checks import _of_article, _read_once
+from embargo.research.run.samples import each_once
+from embargo.research.run.text_checks import _of_article
 
 DAY = pd.Timestamp("2020-01-01", tz="UTC")
-ROW = st.tuples(st.sampled_from("abcdefg"), st.integers(0, 3), st.integers(0, 3))
+ROW = st.tuples(st.sampled_from("abcdefg"), st.integers(0, 3))
 
 
 def samples(rows):
-    names, known, late = zip(*rows, strict=True) if rows else ((), (), ())
-    known_at = pd.Series(DAY + pd.to_timedelta(list(known), unit="D"), dtype="datetime64[us, UTC]")
+    names, known = zip(*rows, strict=True) if rows else ((), ())
     return pd.DataFrame(
         {
             "article_id": pd.Series(names, dtype="str"),
             "text": pd.Series([f"text {number}" for number in range(len(rows))], dtype="str"),
             "label": np.arange(len(rows)),
-            "known_at": known_at,
-            "ends_at": known_at + pd.to_timedelta(np.maximum(np.array(late, dtype=int) - 1, 0), unit="D"),
+            "known_at": pd.Series(DAY + pd.to_timedelta(list(known), unit="D"), dtype="datetime64[us, UTC]"),
         }
     )
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(ROW, max_size=6), min_size=1, max_size=4))
-def test_each_article_is_read_once_by_its_first_complete_label(folds):
+def test_each_article_is_taken_once_from_the_first_of_several_samples(folds):
     frames = [samples(rows) for rows in folds]
-    every = pd.concat(frames)
-    wanted = every.loc[every["ends_at"] <= every["known_at"]].drop_duplicates("article_id").drop(columns="ends_at")
-    pd.testing.assert_frame_equal(_read_once(frames), wanted)
+    wanted = pd.concat(frames).drop_duplicates("article_id")[["article_id", "text"]]
+    pd.testing.assert_frame_equal(each_once(frames, ["article_id", "text"]), wanted)
 
 
 @settings(max_examples=50, deadline=None)
