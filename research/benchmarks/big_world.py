@@ -87,8 +87,8 @@ class Meter:
         """End the stage before."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         seconds = used.ru_utime + used.ru_stime
-        unit = 1e6 if sys.platform == "darwin" else 1e3
-        self.stages.append(Stage(self._name, seconds - self._since, used.ru_maxrss / unit))
+        unit = 1 if sys.platform == "darwin" else 1024
+        self.stages.append(Stage(self._name, seconds - self._since, used.ru_maxrss * unit / 1e6))
         self._name, self._since = name, seconds
         return lambda done, total: None
 
