@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import sparse
 from scipy.special import betainc, gammainc
 
 from embargo.backtest.leakage.catalogue import CHECKS
@@ -29,12 +28,11 @@ from embargo.backtest.leakage.findings import (
     share_interval,
     utc_array,
 )
-from embargo.data_loaders.checks.near_duplicates import sorted_distinct
+from embargo.backtest.leakage.word_pairs import WordPairs, near_among
 from embargo.data_loaders.checks.repeats import normalise_text, normalised
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc
 
-NEAR_JACCARD = 0.7
 MIN_TOKENS = 4
 LEAK_EXCESS = 0.02
 SUSPICIOUS_EXCESS = 0.005
@@ -46,29 +44,7 @@ LEAK_TAIL = 1e-6
 SUSPICIOUS_TAIL = 0.003
 
 _TITLE = CHECKS["check_duplicates"].title
-_POSTINGS_AT_ONCE = 500_000
-_POSTINGS_IN_ALL = 2_000_000
-_ROWS_AT_ONCE = 50_000
 _SHOWN_CHARACTERS = 160
-
-
-@dataclass(frozen=True)
-class NearMatches:
-    """Best match of each query in a corpus.
-
-    Attributes
-    ----------
-    position : ndarray of int, shape (n_queries,)
-        Position in the corpus of the most similar text at or above the threshold, -1 where there is none.
-    similarity : ndarray of float, shape (n_queries,)
-        Jaccard similarity with it; 0 where there is none.
-    searched : ndarray of bool, shape (n_queries,)
-        False for queries left out because the work was capped.
-    """
-
-    position: np.ndarray
-    similarity: np.ndarray
-    searched: np.ndarray
 
 
 def article_keys(frame: pd.DataFrame) -> list[str]:
@@ -169,10 +145,25 @@ def check_duplicates(
     >>> check_duplicates([text], early, [text], late, allowed=0.0).verdict
     'leak'
     """
+    read = ReadTexts.of([train_texts, test_texts])
+    return judge_copies(read, (0, train_known_at), (1, test_known_at), allowed=allowed, seed=seed)
+
+
+def judge_copies(
+    read: ReadTexts,
+    train: tuple[int, pd.Series],
+    test: tuple[int, pd.Series],
+    *,
+    allowed: float | None = None,
+    seed: int = 0,
+) -> Finding:
+    """Do as `check_duplicates` with two of the series of texts that were read, each with when its texts were known."""
     if allowed is not None and not 0.0 <= allowed < 1.0:
         raise ConfigError(f"duplicates: allowed must lie in [0, 1), got {allowed}.")
-    train = _read(train_texts, train_known_at, "training")
-    test = _read(test_texts, test_known_at, "test")
+    return _judged(read, _known(read, *train, "training"), _known(read, *test, "test"), allowed, seed)
+
+
+def _judged(read: ReadTexts, train: _Texts, test: _Texts, allowed: float | None, seed: int) -> Finding:
     if train.rows.empty or test.rows.empty:
         return Finding(
             "D5",
@@ -181,12 +172,12 @@ def check_duplicates(
             f"{len(train.rows)} training and {len(test.rows)} test texts of at least {MIN_TOKENS} words leave "
             "nothing to compare.",
         )
-    found = _copies(test.distinct, train.distinct, seed)
+    found = _copies(read, test.distinct, train.distinct, seed)
     share = found.share
     if allowed is not None:
         habit = _Habit(allowed, 0.0, 0.0, f"{allowed:.2%} are allowed")
     else:
-        habit = _habit(train.rows, found, len(test.rows), seed)
+        habit = _habit(read, train.rows, found, len(test.rows), seed)
     exact = found.pairs["similarity"] == 1.0
     from_later = found.pairs[exact & (found.pairs["train_known_at"] > found.pairs["test_known_at"])]
 
@@ -212,65 +203,53 @@ def check_duplicates(
     return _finding(verdict, said, found.pairs, share, found.texts)
 
 
-def near_matches(
-    queries: Sequence[str], corpus: Sequence[str], *, threshold: float = NEAR_JACCARD, seed: int = 0
-) -> NearMatches:
-    """Find for each query the corpus text with the largest Jaccard similarity of word pairs, if it reaches a threshold.
+@dataclass(frozen=True, eq=False)
+class ReadTexts:
+    """Several series of texts, each distinct text of which is read once, however many of them hold it.
 
-    Exact, not sketched: two sets with Jaccard similarity t or more must share one of their rarest
-    ``n - ceil(t n) + 1`` members, so only those are indexed (prefix filtering: Chaudhuri, Ganti and Kaushik 2006;
-    Bayardo, Ma and Srikant 2007). The work is capped; queries are taken in random order, so those searched are a fair
-    sample.
-
-    Parameters
+    Attributes
     ----------
-    queries, corpus : sequence of str
-        Normalised texts: words separated by single blanks.
-    threshold : float
-        In (0, 1].
-    seed : int
-        Order in which queries are searched.
-
-    Returns
-    -------
-    NearMatches
+    numbers : tuple of ndarray of int32
+        Which distinct text each of a series is, series by series.
+    distinct : LargeStringArray
+        The texts as they were given.
+    key : ndarray of int64, shape (distinct,)
+        Number of each normalised text.
+    compared : ndarray of bool, shape (distinct,)
+        Whether a text is long enough.
+    pairs : WordPairs
+        Of the normalised texts, by ``key``.
     """
-    n_queries, n_corpus = len(queries), len(corpus)
-    position = np.full(n_queries, -1, dtype=np.int64)
-    similarity = np.zeros(n_queries)
-    searched = np.zeros(n_queries, dtype=bool)
-    if not n_queries or not n_corpus:
-        return NearMatches(position, similarity, np.ones(n_queries, dtype=bool))
-    matrix = _shingles([*queries, *corpus])
-    sizes = np.diff(matrix.indptr)
-    prefix = _rarest_first_prefix(matrix, sizes, threshold)
-    ask, answer = prefix[:n_queries], prefix[n_queries:].tocsc()
-    postings = np.diff(answer.indptr)
-    work = np.asarray(ask @ postings).ravel().astype(np.int64)
-    order = np.random.default_rng(seed).permutation(n_queries)
-    affordable = order[np.cumsum(work[order]) <= _POSTINGS_IN_ALL]
-    searched[affordable] = True
-    group = np.cumsum(work[affordable]) // _POSTINGS_AT_ONCE
-    for chunk in np.split(affordable, np.flatnonzero(np.diff(group)) + 1):
-        asked = ask[chunk]
-        entry = np.repeat(np.arange(len(chunk)), np.diff(asked.indptr))
-        starts, counts = answer.indptr[asked.indices], postings[asked.indices]
-        total = int(counts.sum())
-        if not total:
-            continue
-        offsets = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
-        query = chunk[np.repeat(entry, counts)].astype(np.int64)
-        match = answer.indices[np.repeat(starts, counts) + offsets].astype(np.int64)
-        small = np.minimum(sizes[query], sizes[n_queries + match])
-        near_size = small >= threshold * np.maximum(sizes[query], sizes[n_queries + match])
-        query, match = np.divmod(sorted_distinct(query[near_size] * n_corpus + match[near_size]), n_corpus)
-        common = np.asarray(matrix[query].multiply(matrix[n_queries + match]).sum(axis=1)).ravel()
-        jaccard = common / (sizes[query] + sizes[n_queries + match] - common)
-        close = np.flatnonzero(jaccard >= threshold - 1e-12)
-        # Ascending, so that the most similar match (the first of equals) is written last.
-        close = close[np.lexsort((-match[close], jaccard[close]))]
-        position[query[close]], similarity[query[close]] = match[close], jaccard[close]
-    return NearMatches(position, similarity, searched)
+
+    numbers: tuple[np.ndarray, ...]
+    distinct: pa.LargeStringArray
+    key: np.ndarray
+    compared: np.ndarray
+    pairs: WordPairs
+
+    @classmethod
+    def of(cls, series: Sequence[Sequence[str] | pd.Series]) -> ReadTexts:
+        """Read texts without missing values; those of a Series of str are not copied."""
+        given = [_strings(texts) for texts in series]
+        coded = pa.chunked_array([chunk for texts in given for chunk in texts.chunks], pa.large_string())
+        chunks = coded.dictionary_encode().chunks
+        distinct = chunks[-1].dictionary if chunks else pa.array([], pa.large_string())
+        every = np.concatenate([np.zeros(0, dtype=np.int32), *(chunk.indices.to_numpy() for chunk in chunks)])
+        numbers = np.split(every, np.cumsum([len(texts) for texts in given])[:-1])
+        words = normalised(pd.Series(distinct, dtype="str")).dictionary_encode()
+        compared = np.asarray(pc.count_substring(words.dictionary, " ")) + 1 >= MIN_TOKENS
+        key = words.indices.to_numpy().astype(np.int64)
+        return cls(tuple(numbers), distinct, key, compared[key], WordPairs.of(words.dictionary))
+
+    def texts(self, numbers: np.ndarray) -> np.ndarray:
+        """Return distinct texts by their numbers, shape as given."""
+        taken: np.ndarray = self.distinct.take(pa.array(numbers)).to_numpy(zero_copy_only=False)
+        return taken.astype(object)
+
+
+def _strings(texts: Sequence[str] | pd.Series) -> pa.ChunkedArray:
+    array = pa.array(texts, pa.large_string())
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
 @dataclass(frozen=True)
@@ -304,39 +283,32 @@ class _Copies:
         return self.texts * self.searched / self.sought if self.sought else float(self.texts)
 
 
-def _read(texts: Sequence[str] | pd.Series, known_at: pd.Series, what: str) -> _Texts:
-    if len(texts) != len(known_at):
+def _known(read: ReadTexts, series: int, known_at: pd.Series, what: str) -> _Texts:
+    number = read.numbers[series]
+    if len(number) != len(known_at):
         raise DataError(
-            f"duplicates: {len(texts)} {what} texts but {len(known_at)} instants. Give one instant per text."
+            f"duplicates: {len(number)} {what} texts but {len(known_at)} instants. Give one instant per text."
         )
-    frame = pd.DataFrame(
-        {
-            "text": np.asarray(texts, dtype=object),
-            "known_at": utc_array(as_utc(pd.Series(known_at), what=f"duplicates, {what} known_at")),
-        }
-    )
-    codes, raw = pd.factorize(texts if isinstance(texts, pd.Series) else frame["text"])
-    plain = normalised(pd.Series(raw, dtype="str"))
-    plain_texts = plain.to_numpy(zero_copy_only=False).astype(object)
-    long_enough = np.asarray(pc.count_substring(plain, " ")) + 1 >= MIN_TOKENS
-    frame["key"] = plain_texts[codes] if len(plain_texts) else []
-    keep = long_enough[codes] if len(plain_texts) else np.zeros(0, dtype=bool)
-    return _Texts(frame.loc[keep].sort_values("known_at", kind="stable", ignore_index=True), int((~keep).sum()))
+    instants = utc_array(as_utc(pd.Series(known_at), what=f"duplicates, {what} known_at"))
+    keep = read.compared[number]
+    rows = pd.DataFrame({"number": number[keep], "key": read.key[number[keep]], "known_at": instants[keep]})
+    return _Texts(rows.sort_values("known_at", kind="stable", ignore_index=True), int((~keep).sum()))
 
 
-def _copies(test: pd.DataFrame, train: pd.DataFrame, seed: int) -> _Copies:
-    place = pd.Index(train["key"]).get_indexer(pd.Index(test["key"]))
+def _copies(read: ReadTexts, test: pd.DataFrame, train: pd.DataFrame, seed: int) -> _Copies:
+    own, learnt = test["key"].to_numpy(), train["key"].to_numpy()
+    place = pd.Index(learnt).get_indexer(pd.Index(own))
     similarity = np.where(place >= 0, 1.0, 0.0)
     exact = int((place >= 0).sum())
     rest = np.flatnonzero(place < 0)
-    near = near_matches(test["key"].iloc[rest].tolist(), train["key"].tolist(), seed=seed)
+    near = near_among(read.pairs, own[rest], learnt, seed=seed)
     place[rest], similarity[rest] = near.position, near.similarity
     hit = np.flatnonzero(place >= 0)
     pairs = pd.DataFrame(
         {
-            "test_text": test["text"].to_numpy()[hit],
+            "test_text": read.texts(test["number"].to_numpy()[hit]),
             "test_known_at": test["known_at"].to_numpy()[hit],
-            "train_text": train["text"].to_numpy()[place[hit]],
+            "train_text": read.texts(train["number"].to_numpy()[place[hit]]),
             "train_known_at": train["known_at"].to_numpy()[place[hit]],
             "similarity": similarity[hit],
         }
@@ -369,7 +341,7 @@ def _judge(share: float, habit: _Habit) -> AuditVerdict:
     return "pass"
 
 
-def _habit(train: pd.DataFrame, found: _Copies, n_test: int, seed: int) -> _Habit:
+def _habit(read: ReadTexts, train: pd.DataFrame, found: _Copies, n_test: int, seed: int) -> _Habit:
     """Measure the source's habit by the latest blocks of training, no shorter than the test, half of it at most.
 
     Where such blocks would be too short to say anything, copies word for word within all of training are counted.
@@ -389,7 +361,7 @@ def _habit(train: pd.DataFrame, found: _Copies, n_test: int, seed: int) -> _Habi
     for back in range(min(REFERENCE_BLOCKS, len(train) // (2 * size))):
         cut, end = len(train) - (back + 1) * size, len(train) - back * size
         block, before = train.iloc[cut:end].drop_duplicates("key"), train.iloc[:cut].drop_duplicates("key")
-        blocks.append(_copies(block, before, seed))
+        blocks.append(_copies(read, block, before, seed))
         texts += blocks[-1].fair
         pairs += blocks[-1].fair * len(before)
     most = max(blocks, key=lambda block: block.share)
@@ -457,47 +429,3 @@ def _finding(verdict: AuditVerdict, detail: str, pairs: pd.DataFrame, share: flo
 
 def _utc(value: Any) -> Any:
     return value.tz_localize("UTC") if isinstance(value, pd.Timestamp) and value.tzinfo is None else value
-
-
-def _shingles(texts: Sequence[str]) -> sparse.csr_matrix:
-    """Binary matrix (texts, distinct word pairs); the pairs include one at either end of the text."""
-    # Split and numbered by arrow: a loop over words in Python took longer than all that is done with them.
-    split = pc.split_pattern(pa.array(texts, pa.large_string()), " ")
-    lengths = np.diff(split.offsets.to_numpy())
-    numbers = split.flatten().dictionary_encode()
-    words = len(numbers.dictionary) + 1
-    flat = np.zeros(int(lengths.sum()) + len(lengths) + 1, dtype=np.int64)
-    place = np.arange(int(lengths.sum())) + np.repeat(np.arange(1, len(lengths) + 1), lengths)
-    flat[place] = numbers.indices.to_numpy().astype(np.int64) + 1
-    # Millions of words take gigabytes, so that nothing is held longer than it is read.
-    del split, numbers, place
-    pairs = flat[:-1] * words + flat[1:]
-    del flat
-    codes, distinct = pd.factorize(pairs)
-    del pairs
-    ends = np.concatenate([[0], np.cumsum(lengths + 1)])
-    shape = len(lengths), len(distinct)
-    matrix = sparse.csr_matrix((np.ones(len(codes), dtype=np.int32), codes, ends), shape=shape)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1
-    return matrix
-
-
-def _rarest_first_prefix(matrix: sparse.csr_matrix, sizes: np.ndarray, threshold: float) -> sparse.csr_matrix:
-    """Keep of each row only the rarest members that a pair at the threshold must share."""
-    columns = matrix.shape[1]
-    by_frequency = np.argsort(np.bincount(matrix.indices, minlength=columns), kind="stable")
-    rank = np.empty(columns, dtype=np.int64)
-    rank[by_frequency] = np.arange(columns)
-    length = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
-    kept = []
-    for start in range(0, matrix.shape[0], _ROWS_AT_ONCE):
-        part, own = matrix[start : start + _ROWS_AT_ONCE], sizes[start : start + _ROWS_AT_ONCE]
-        rows = np.repeat(np.arange(part.shape[0]), own)
-        # One number for row and rank, all of them distinct: sorting numbers is many times faster than ordering pairs.
-        ranked = np.sort(rows * columns + rank[part.indices]) - rows * columns
-        place = np.arange(len(rows)) - np.repeat(part.indptr[:-1], own)
-        kept.append(by_frequency[ranked[place < length[start : start + _ROWS_AT_ONCE][rows]]])
-    members = np.concatenate(kept)
-    ends = np.concatenate([[0], np.cumsum(np.minimum(length, sizes))])
-    return sparse.csr_matrix((np.ones(len(members), dtype=np.int64), members, ends), shape=matrix.shape)

@@ -368,17 +368,18 @@ def _are(rows: pd.DataFrame, sources: frozenset[str]) -> np.ndarray:
 
 def _stories(words: Words) -> np.ndarray:
     """Give texts of the same words in the same order one number, shape (texts,); -1 to those of too few words."""
-    ids, text = words.ids, words.text
-    repost = words.among(["rt"])[ids]
-    ids, text = ids[~repost], text[~repost]
-    length = np.bincount(text, minlength=words.texts)
-    place = np.arange(len(ids)) - np.repeat(np.cumsum(length) - length, length)
     # A sum of products of drawn numbers, modulo 2^64: two different texts share one in no archive of this world.
     rng = np.random.default_rng(0)
     of_word = rng.integers(1, 2**63, len(words.names), dtype=np.uint64)
+    repost = words.among(["rt"])
+    length = np.bincount(words.text[~repost[words.ids]], minlength=words.texts)
     of_place = rng.integers(1, 2**63, int(length.max(initial=0)) + 1, dtype=np.uint64) | np.uint64(1)
-    parts = of_word[ids] * of_place[place]
-    ends = np.concatenate([[np.uint64(0)], np.cumsum(parts, dtype=np.uint64)])
-    after = np.cumsum(length)
-    codes = pd.factorize(ends[after] - ends[after - length])[0]
-    return np.where(length >= FEWEST_WORDS, codes, -1)
+    sums = np.zeros(words.texts, dtype=np.uint64)
+    for texts, own in words.blocks():
+        ids = words.ids[own]
+        ids, few = ids[~repost[ids]], length[texts]
+        after = np.cumsum(few)
+        place = np.arange(len(ids)) - np.repeat(after - few, few)
+        ends = np.concatenate([[np.uint64(0)], np.cumsum(of_word[ids] * of_place[place], dtype=np.uint64)])
+        sums[texts] = ends[after] - ends[after - few]
+    return np.where(length >= FEWEST_WORDS, pd.factorize(sums)[0], -1)

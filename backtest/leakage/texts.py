@@ -121,11 +121,8 @@ def check_outcome_words(articles: pd.DataFrame, *, words: Words | None = None, s
     number = read.frame["#"].to_numpy()
     side = np.sign(read.frame["earned"].to_numpy(dtype=float))
     moved = np.flatnonzero(side)
-    held = words.rows(number[moved])
-    drawn = held.drawn(seed)
-    rows = moved[drawn]
-    if len(drawn) < held.texts:
-        held = held.rows(drawn)
+    rows = moved[words.drawn(number[moved], seed)]
+    held = words.rows(number[rows])
     side, day = side[rows], read.frame["day"].to_numpy()[rows]
     terms, holds = held.frequent(FEWEST_ARTICLES)
     # One entry for each word and day: texts that hold the word, and the sum of the signs that followed them.
@@ -373,13 +370,13 @@ def _tail(share: np.ndarray, days: np.ndarray, base: float | np.ndarray) -> np.n
 
 def _directions(words: Words) -> np.ndarray:
     """Side of the move that each text tells, shape (texts,): 1, -1, or 0 for none or for both."""
-    sign = words.among(_UP).astype(float) - words.among(_DOWN)
+    sign = words.among(_UP).astype(np.int8) - words.among(_DOWN)
     told = sign[words.ids]
     ended = words.among(_ENDED)[words.ids]
-    after = words.among(["up", "higher"]).astype(float) - words.among(["down", "lower"])
-    follows = np.append(False, ended[:-1] & (words.text[1:] == words.text[:-1]))[: len(told)]
-    told = told + np.where(follows, after[words.ids], 0.0)
-    up, down = (np.bincount(words.text[told * side > 0.0], minlength=words.texts) > 0 for side in (1.0, -1.0))
+    after = words.among(["up", "higher"]).astype(np.int8) - words.among(["down", "lower"])
+    follows = np.flatnonzero(ended[:-1] & (words.text[1:] == words.text[:-1])) + 1
+    told[follows] += after[words.ids[follows]]
+    up, down = (np.bincount(words.text[told * side > 0], minlength=words.texts) > 0 for side in (1, -1))
     return np.asarray(up.astype(float) - down.astype(float))
 
 

@@ -292,8 +292,8 @@ class SpareCache(ScoreCache):
     ----------
     path : Path or str
         Folder of a `ScoreCache`.
-    answers : mapping of text hash to logits
-        What any scorer is taken to say of these texts.
+    answers : Shard, optional
+        What any scorer is taken to say of some texts.
 
     Examples
     --------
@@ -302,9 +302,10 @@ class SpareCache(ScoreCache):
     >>> import numpy as np
     >>> from embargo.models import ScoreCache
     >>> from embargo.models.scorers.cache import SpareCache
+    >>> from embargo.models.scorers.shards import Shard, keys_of
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "scores"
-    ...     with SpareCache(path, {"ef56": np.zeros(3)}) as spare:
+    ...     with SpareCache(path, Shard.saying(np.zeros(3), keys_of(["ef56"]))) as spare:
     ...         spare.put_many("my scorer", {"ab12": np.ones(3)})
     ...         print(sorted(spare.get_many("my scorer", ["ab12", "ef56"])))
     ...     with ScoreCache(path) as cache:
@@ -313,7 +314,7 @@ class SpareCache(ScoreCache):
     {}
     """
 
-    def __init__(self, path: Path | str, answers: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, path: Path | str, answers: Shard | None = None) -> None:
         super().__init__(path)
         self._answers = answers
         self._anew: dict[tuple[str, str], np.ndarray] = {}
@@ -324,11 +325,12 @@ class SpareCache(ScoreCache):
     def find(self, identity: str, text_hashes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Look up those of the folder, those scored since, and the given answers."""
         there, logits = super().find(identity, text_hashes)
-        for row, name in enumerate(text_hashes):
-            if name in self._answers:
-                there[row], logits[row] = True, self._answers[name]
-            elif (identity, name) in self._anew:
+        for row, name in enumerate(text_hashes if self._anew else ()):
+            if (identity, name) in self._anew:
                 there[row], logits[row] = True, self._anew[identity, name]
+        if self._answers is not None:
+            given, said = self._answers.find(keys_of(text_hashes))
+            there[given], logits[given] = True, said
         return there, logits
 
     def keep(self, identity: str, text_hashes: Sequence[str], logits: np.ndarray) -> None:

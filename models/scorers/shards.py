@@ -87,7 +87,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Shard:
-    """An open shard: columns of a file that is mapped, not read.
+    """An open shard: columns of a file that is mapped, not read, or of what is held in memory.
 
     Attributes
     ----------
@@ -99,6 +99,12 @@ class Shard:
     heads: np.ndarray
     tails: np.ndarray
     logits: np.ndarray
+
+    @classmethod
+    def saying(cls, logits: np.ndarray, keys: np.ndarray) -> Shard:
+        """Say the same, logits of shape (3,), of each text; keys of shape (n, 2) in any order."""
+        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        return cls(keys[order, 0], keys[order, 1], np.broadcast_to(logits, (len(keys), len(CLASSES))))
 
     def find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return which of the keys, shape (n, 2), are there, and the logits of those."""

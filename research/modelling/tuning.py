@@ -440,7 +440,7 @@ def _tune_there(shared: tuple[Config | TuneConfig, Path], job: _Job) -> Mapping[
     """Tune one model, and write nothing but its folder and its adapter's, which are named by their content."""
     config, cache = shared
     with ExitStack() as stack:
-        store = stack.enter_context(SpareCache(cache / "scores", {}))
+        store = stack.enter_context(SpareCache(cache / "scores"))
         _tune(job, config, cache, store, lent(None, job.base, stack), Quiet())
         return store.anew
 

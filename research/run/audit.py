@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ import pyarrow.compute as pc
 from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
+from embargo.backtest.leakage.duplicates import ReadTexts, judge_copies
 from embargo.backtest.leakage.findings import moment
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
+from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import Prices, is_among
 from embargo.models.content import text_hash
 from embargo.research.config.names import names_of
@@ -116,7 +118,6 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     # The clock is judged by the same rows as the data are, and so has one verdict.
     *_, prices, news = read_by(config, world, parts, rows)
     judged = trail.plan.data.clock if trail.plan.data.world is world else clock_of(news, prices)
-    hashed = hashed_news(trail.plan, trail.fitted_on)
     causal = unless_files_read(
         leakage.check_decisions_are_causal(
             trail.decide,
@@ -155,7 +156,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_bar_stamps(prices, news, _told(trail.scored)),
         leakage.check_last_bar(prices),
         _tradable_instants(trail),
-        _worst([_duplicates(part, config.seed, trail.kept) for part in _distinct_trainings(trail.plan)]),
+        _duplicates(trail.plan, trail.kept),
         judge_labels(trail.plan),
         judge_labels_read(trail.plan),
         judge_agreement(trail.judged, trail.manifests, news=world.news, of_returns=config.labels.source == "returns"),
@@ -163,8 +164,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _rereading(trail),
         _company(trail),
         *_prompts(trail),
-        _orders(trail, hashed),
-        *_models(trail, hashed),
+        *_fits(trail),
         *_either_side(trail),
         _contamination(trail),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
@@ -312,8 +312,10 @@ def _rereading(trail: Trail) -> Finding:
     """Hold what is traded against what the readers answered, and answer again."""
     scored = trail.scored
     opens = trail.plan.world.prices.open_at[trail.plan.rows]
-    told = scored.assign(at=opens[scored["row"].clip(lower=0)], earned=_earned(trail))
-    told = pd.concat([told, unheard(trail.plan, scored).assign(at=opens[0])], ignore_index=True)
+    told = scored[["article_id", "symbol", "text", "fold", *CLASSES, "confidence"]]
+    told = told.assign(at=opens[scored["row"].clip(lower=0)], earned=_earned(trail))
+    if len(lost := unheard(trail.plan, scored)):
+        told = pd.concat([told, lost.assign(at=opens[0])], ignore_index=True)
     return leakage.check_rereading(told.merge(trail.answers, on=["article_id", "fold"], how="left"))
 
 
@@ -329,9 +331,10 @@ def _company(trail: Trail) -> Finding:
 def _prompts(trail: Trail) -> list[Finding]:
     """Hold prompts against time, and what is said of labels against what is shown of them."""
     plan = trail.plan
-    labelled = pd.concat(
-        [_completed(plan, rows) for part in plan.parts for rows in (part.train, part.validation, part.test)]
-    )
+    # Nobody but prompts is held against all labels, and of several folds they fill memory.
+    parts = plan.parts if len(trail.prompts) else ()
+    samples = [_completed(plan, rows) for part in parts for rows in (part.train, part.validation, part.test)]
+    labelled = pd.concat(samples) if samples else pd.DataFrame(columns=["text", "ends_at"])
     if "ends_at" not in labelled:
         labelled = labelled.assign(ends_at=pd.Series(pd.NaT, index=labelled.index))
     called = names_of(plan.config) or {}
@@ -391,12 +394,28 @@ def _distinct_trainings(plan: Plan) -> list[Part]:
     return [replace(parts[0], test_news=pd.concat([part.test_news for part in parts]))]
 
 
-def _duplicates(part: Part, seed: int, kept: Kept | None) -> Finding:
-    learnt = pd.concat([part.train, part.validation])
-    test = part.test_news.drop_duplicates("article_id")
-    given = (learnt["text"], learnt["known_at"], test["text"], test["known_at"])
-    check = partial(leakage.check_duplicates, *given, seed=seed)
-    return check() if kept is None else kept.of("check_duplicates", [*given, seed], check, Finding)
+def _duplicates(plan: Plan, kept: Kept | None) -> Finding:
+    """Look for copies in each fold; texts are read once for all folds, and not where every finding is kept."""
+    columns, seed = ["text", "known_at"], plan.config.seed
+    splits = []
+    for part in _distinct_trainings(plan):
+        learnt = pd.concat([part.train[columns], part.validation[columns]])
+        splits.append((learnt, part.test_news.drop_duplicates("article_id")[columns]))
+
+    @cache
+    def read() -> ReadTexts:
+        return ReadTexts.of([rows["text"] for split in splits for rows in split])
+
+    def compared(fold: int) -> Finding:
+        (learnt, test), place = splits[fold], 2 * fold
+        return judge_copies(read(), (place, learnt["known_at"]), (place + 1, test["known_at"]), seed=seed)
+
+    found = []
+    for fold, (learnt, test) in enumerate(splits):
+        check = partial(compared, fold)
+        given = [learnt["text"], learnt["known_at"], test["text"], test["known_at"], seed]
+        found.append(check() if kept is None else kept.of("check_duplicates", given, check, Finding))
+    return _worst(found)
 
 
 def judge_labels(plan: Plan) -> Finding:
@@ -458,8 +477,11 @@ def _unstated(finding: Finding, column: str) -> Finding:
     )
 
 
-def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
-    return [judge_bases(trail.plan, trail.manifests), *_records(trail, news)]
+def _fits(trail: Trail) -> list[Finding]:
+    """Hold what was fitted on against time."""
+    # Made late and let go at once: hashes of all texts are among the largest tables of an audit.
+    news = hashed_news(trail.plan, trail.fitted_on)
+    return [_orders(trail, news), judge_bases(trail.plan, trail.manifests), *_records(trail, news)]
 
 
 def judge_bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import pandas as pd
 from embargo.models.fitting import FittedModel
 from embargo.models.scorer import ByArticle, Progress, Scorer
 from embargo.models.scorers.cache import SCORES, ScoreCache, SpareCache
+from embargo.models.scorers.shards import Shard
 from embargo.research.run.prompts_shown import shown_prompts
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import content_of
@@ -32,7 +33,7 @@ class Memory:
     fusions : dict of str to FusionModel
     scores : Path or None
         File of scores that is read and left as it is; None in the run itself.
-    answers : mapping of text hash to logits
+    answers : Shard or None
         What every scorer is taken to say of texts that no answer may depend on.
     anew : list of FittedModel
         What another world made the run fit once more.
@@ -43,11 +44,11 @@ class Memory:
     models: dict[str, FittedModel] = field(default_factory=dict)
     fusions: dict[str, FusionModel] = field(default_factory=dict)
     scores: Path | None = None
-    answers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    answers: Shard | None = None
     anew: list[FittedModel] = field(default_factory=list)
     prompts: dict[str, pd.DataFrame] = field(default_factory=dict)
 
-    def beside(self, scores: Path, answers: Mapping[str, np.ndarray]) -> Memory:
+    def beside(self, scores: Path, answers: Shard) -> Memory:
         """Return what another world may take from this run; what it adds stays its own."""
         return Memory(dict(self.models), dict(self.fusions), scores, answers, prompts=dict(self.prompts))
 

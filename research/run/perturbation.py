@@ -34,9 +34,12 @@ from embargo.backtest.leakage.settled import (
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.memory import release_unused
+from embargo.data_loaders.schemas import rows_where
 from embargo.models.content import text_hash
 from embargo.models.scorers.cache import SCORES
 from embargo.models.scorers.linear_kept import FOLDER as BASELINES
+from embargo.models.scorers.score import BLOCK
+from embargo.models.scorers.shards import Shard, keys_of
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.asking import foreseen, more_told, paid_reader, share_journal
 from embargo.research.run.files_read import unless_files_read
@@ -318,8 +321,8 @@ def perturb_once(first: Carried, memory: Memory, cache: Path, *, seed: int = 0) 
     release_unused()  # a second world is about to lie beside the first
     inputs = plan.world.inputs
     other = _repriced(_rewritten(inputs, at, rng), at, rng)
-    later = {text_hash(text): text for text in other.news.loc[other.news["known_at"] > at, "text"].unique()}
-    spare = memory.beside(cache / SCORES, dict.fromkeys(later, np.zeros(len(CLASSES))))
+    later = other.news.loc[other.news["known_at"] > at, "text"]
+    spare = memory.beside(cache / SCORES, Shard.saying(np.zeros(len(CLASSES)), _keys(later)))
     with _beside(cache) as folder:
 
         def carried(changed: bool) -> dict[str, pd.DataFrame]:
@@ -363,14 +366,24 @@ def _edge(run: Carried, rng: np.random.Generator) -> tuple[int, pd.Timestamp]:
     return chosen + len(plan.parts) - len(folds), filled[row]
 
 
-def _traces(run: Carried, memory: Memory, at: pd.Timestamp, later: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+def _keys(texts: pd.Series) -> np.ndarray:
+    """Return `keys_of` texts, some at a time: the hashes of millions as words take many times what is kept of them."""
+    pieces = [texts.iloc[start : start + BLOCK] for start in range(0, len(texts), BLOCK)]
+    return np.concatenate([keys_of([]), *(keys_of([text_hash(text) for text in piece]) for piece in pieces)])
+
+
+def _traces(run: Carried, memory: Memory, at: pd.Timestamp, later: pd.Series) -> dict[str, pd.DataFrame]:
     """List what was fitted on, scored and learnt by an instant, to be searched for texts that came later."""
-    scored, record = run.reading.scored, run.reading.fitted_on
-    record = record.loc[record["text_hash"].isin(list(later)), ["use", "fold", "text_hash"]]
+    record = run.reading.fitted_on
+    assert memory.answers is not None
+    there, _ = memory.answers.find(keys_of(record["text_hash"].tolist()))
+    record = record.loc[there, ["use", "fold", "text_hash"]]
+    read = set(record["text_hash"])
+    named = {name: text for text in later if (name := text_hash(text)) in read} if read else {}
     terms = [name for model in memory.anew for part in getattr(model.scorer, "terms", {}).values() for name in part]
     return {
-        "what was fitted on": record.assign(text=record["text_hash"].map(dict(later))),
-        "scored texts": scored.loc[scored["known_at"] <= at, ["article_id", "fold", "text"]],
+        "what was fitted on": record.assign(text=record["text_hash"].map(named)),
+        "scored texts": _until(run.reading.scored, at)[["article_id", "fold", "text"]],
         "vocabulary": pd.DataFrame({"term": pd.Series(terms, dtype="str")}),
     }
 
@@ -517,18 +530,23 @@ def _settled(run: Carried, at: pd.Timestamp, since: int = 0) -> dict[str, pd.Dat
     decided, orders = plan.decided_at <= at, result.books.orders
     filled = (_filled_at(plan) <= at)[orders["bar"].to_numpy()]
     return {
-        "news": news.loc[news["known_at"] <= at],
+        "news": _until(news, at),
         "samples": pd.concat(learnt),
         "prompts": _prompted(run.reading.prompts, parts, at),
         "models": pd.DataFrame([{name: each[name] for name in fitted} for each in manifests]),
         "calibration": pd.DataFrame([{"fitted": str(each["calibration"])} for each in manifests]),
-        "scores": scored.loc[scored["known_at"] <= at, ["article_id", "symbol", "fold", *CLASSES, "confidence"]],
+        "scores": _until(scored, at)[["article_id", "symbol", "fold", *CLASSES, "confidence"]],
         "fusion": pd.DataFrame({"fitted": [model.state_hash for model, start in fused if start < opened]}),
         "signal": result.decision.signal.loc[decided],
         "weights": result.decision.weights.loc[decided],
         "conditions": _limiting(plan).loc[decided],
         "orders": orders.loc[filled],
     }
+
+
+def _until(rows: pd.DataFrame, at: pd.Timestamp) -> pd.DataFrame:
+    """Return the rows known by an instant."""
+    return rows_where(rows, (rows["known_at"] <= at).to_numpy())
 
 
 def _prompted(prompts: pd.DataFrame, parts: Sequence[Part], at: pd.Timestamp) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import rows_where
 from embargo.models.bases.resolve import Base
 from embargo.models.bases.vintages import Vintages
 from embargo.research.config.experiment import Config
@@ -135,7 +136,7 @@ def traded_parts(config: Config, parts: Sequence[Part]) -> Sequence[Part]:
 def traded_news(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
     """Return the scored news of the test windows that are traded."""
     first = traded_parts(plan.config, plan.parts)[0].fold.index
-    return scored.loc[scored["fold"] >= first].reset_index(drop=True)
+    return rows_where(scored, (scored["fold"] >= first).to_numpy()).reset_index(drop=True)
 
 
 def trading_rows(world: World, parts: Sequence[Part]) -> slice:

@@ -15,6 +15,7 @@ from embargo.backtest import leakage
 from embargo.backtest.leakage import CHECKS, Finding
 from embargo.backtest.leakage.duplicates import MIN_TOKENS
 from embargo.backtest.leakage.prompts import SHOWN
+from embargo.data_loaders.schemas import is_among
 from embargo.models.content import text_hash
 from embargo.research.run.plan import Plan
 from embargo.research.run.prompts_shown import FIXED
@@ -98,7 +99,8 @@ def _obedience(plan: Plan, orders: pd.DataFrame, *, asked_in_words: bool) -> Fin
 
 def _placed(plan: Plan, prompts: pd.DataFrame, scored: pd.DataFrame, labelled: pd.DataFrame) -> pd.DataFrame:
     """Put beside each item the decision that it helped to make, and every instant that is known of it."""
-    reached = scored.loc[scored["row"] >= 0].groupby(["fold", "article_id"])["row"].min()
+    asked = scored.loc[(scored["row"] >= 0) & is_among(scored["article_id"], prompts["article_id"])]
+    reached = asked.groupby(["fold", "article_id"])["row"].min()
     row = reached.reindex(pd.MultiIndex.from_frame(prompts[["fold", "article_id"]])).to_numpy()
     at = pd.Series(pd.NaT, index=prompts.index, dtype=_UTC)
     there = pd.notna(row)

@@ -258,7 +258,7 @@ def _fold_elsewhere(
     """Read one fold, and write nothing but the folder of its adapter, which is named by its content."""
     plan, cache, audited = shared
     memory = Memory()
-    with SpareCache(cache / SCORES, {}) as store:
+    with SpareCache(cache / SCORES) as store:
         [read] = _read_here(plan, [part], cache, store, memory, Quiet(), Serial(), audited=audited)
         return read, memory, store.anew
 

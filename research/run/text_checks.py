@@ -10,15 +10,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embargo.backtest import leakage
 from embargo.backtest.leakage import Finding
 from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import rows_where
 from embargo.models.scorers.lexicon import LexiconScorer
+from embargo.models.scorers.score import BLOCK
 from embargo.research.run.given_scores import answered
 from embargo.research.run.plan import Plan
+from embargo.research.run.samples import each_once
 
 # Hours between an article and the decision of the bar that it reached.
 _AGES = {"under 1 h": 1.0, "1 to 6 h": 6.0, "6 to 24 h": 24.0, "over 24 h": np.inf}
@@ -97,20 +102,23 @@ def judge_labels_read(plan: Plan) -> Finding:
     if plan.config.labels.source != "news":
         said = "Labels are made from returns, or come with undated texts: none is said to be a reading of dated news."
         return Finding(found.code, "not-applicable", found.title, said)
-    learnt = pd.concat([frame for part in plan.parts for frame in (part.train, part.validation)])
-    learnt = learnt.loc[learnt["ends_at"] <= learnt["known_at"]].drop_duplicates("article_id")
+    samples = [frame for part in plan.parts for frame in (part.train, part.validation)]
+    complete = [rows_where(frame, (frame["ends_at"] <= frame["known_at"]).to_numpy()) for frame in samples]
+    learnt = each_once(complete, ["article_id", "text", "label", "known_at"])
     if learnt.empty:
         return Finding(
             found.code, "not-applicable", found.title, "Every label says that it was complete later than its text."
         )
     world = plan.world
-    symbols = world.news.drop_duplicates("article_id").set_index("article_id")["symbol"]
     row = world.decided_at.searchsorted(pd.DatetimeIndex(learnt["known_at"]))
-    column = world.prices.open.columns.get_indexer(pd.Index(learnt["article_id"].map(symbols)))
+    symbols = _of_article(world.news, learnt["article_id"], "symbol")
+    column = world.prices.open.columns.get_indexer(pd.Index(symbols))
     learnt, inside = learnt.reset_index(drop=True), (row < len(world.decided_at)) & (column >= 0)
     learnt, row, column = learnt.loc[inside], row[inside], column[inside]
     returns = world.prices.open.shift(-1) / world.prices.open - 1.0
-    logits = LexiconScorer().logits(learnt["text"].tolist())
+    reader, texts = LexiconScorer(), learnt["text"]
+    pieces = [texts.iloc[start : start + BLOCK].tolist() for start in range(0, len(texts), BLOCK)]
+    logits = np.concatenate([np.zeros((0, len(CLASSES))), *map(reader.logits, pieces)])
     return leakage.check_label_readings(
         pd.DataFrame(
             {
@@ -144,8 +152,8 @@ def judge_agreement(
     told = np.asarray(judged[list(CLASSES)], dtype=float)
     answers = judged[["fold", "label"]].assign(told=told.argmax(axis=1))
     if news is not None:
-        first = news.drop_duplicates("article_id").set_index("article_id")["known_at"]
-        answers["day"] = pd.to_datetime(judged["article_id"].map(first), utc=True).dt.floor("D")
+        first = _of_article(news, judged["article_id"], "known_at")
+        answers["day"] = pd.to_datetime(first, utc=True).dt.floor("D")
     before = pd.DataFrame(
         [
             {"fold": each["fold"], "accuracy": each["validation_accuracy"], "n": each["n_validation"]}
@@ -154,6 +162,14 @@ def judge_agreement(
     )
     # How many labels of returns one side takes changes with the market, whoever reads.
     return leakage.check_label_agreement(answers.loc[np.isfinite(told).all(axis=1)], None if of_returns else before)
+
+
+def _of_article(news: pd.DataFrame, articles: pd.Series, column: str) -> pd.Series:
+    """Look up what the first row of each article says, index of ``articles``; missing where there is none."""
+    names, sought = (pa.array(each.astype("str"), pa.large_string()) for each in (news["article_id"], articles))
+    # The first of equal ones is found.
+    place = pc.index_in(sought, value_set=names).fill_null(-1).to_numpy()
+    return pd.Series(news[column].array.take(place, allow_fill=True), index=articles.index)
 
 
 def _net(returns: pd.DataFrame) -> pd.DataFrame:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # News this far from all prices are dated wrongly; archives of news do begin years before or end years after them.
 DECADES = pd.Timedelta(days=30 * 365)
+# Rows that are hashed together.
+HASHED = 100_000
 
 
 @dataclass(frozen=True)
@@ -421,8 +423,12 @@ def _funding(config: Config, prices: Prices, counts: dict[str, Counts]) -> pd.Da
 
 def frame_hash(frame: pd.DataFrame) -> str:
     """Hash the rows of a table in their order, equal on every machine; 64 hex digits."""
-    rows: Any = pd.util.hash_pandas_object(frame, index=False)
-    return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    # A piece at a time, for each text becomes an object of its own while it is hashed.
+    for start in range(0, len(frame), HASHED):
+        rows: Any = pd.util.hash_pandas_object(frame.iloc[start : start + HASHED], index=False)
+        digest.update(rows.to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def content_of(**given: Any) -> str:

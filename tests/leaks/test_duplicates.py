@@ -4,13 +4,15 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embargo.backtest.leakage import article_keys, check_duplicates
-from embargo.backtest.leakage import duplicates as module
-from embargo.backtest.leakage.duplicates import near_matches
+from embargo.backtest.leakage import word_pairs as module
+from embargo.backtest.leakage.duplicates import ReadTexts, judge_copies
+from embargo.backtest.leakage.word_pairs import WordPairs, near_matches
 from embargo.data_loaders.errors import ConfigError, DataError
 
 VOCABULARY = np.array([f"word{i}" for i in range(400)])
@@ -186,6 +188,44 @@ def test_near_matches_equal_brute_force(queries, corpus, threshold):
     assert found.searched.all()
     for query, place, similarity in zip(queries, found.position, found.similarity, strict=True):
         assert (place, similarity) == _slow_best(query, corpus, threshold)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(words, min_size=1, max_size=12), st.integers(1, 5), st.data())
+def test_texts_that_are_parted_in_pieces_hold_the_same_pairs(texts, piece, data):
+    rows = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), unique=True, min_size=1)))
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(module, "_PIECE", piece)
+        parts = WordPairs.of(pa.array(texts, pa.large_string()))
+    whole = WordPairs.of(pa.array(texts, pa.large_string()))
+    assert (parts.ends == whole.ends).all()
+    assert parts.kinds == whole.kinds
+    assert (parts.codes == whole.codes).all()
+    held = whole.matrix(rows)
+    alone = WordPairs.of(pa.array([texts[row] for row in rows], pa.large_string())).matrix(np.arange(len(rows)))
+    # Columns are numbered as if no other text had been read, so that the same texts are searched.
+    assert (held.toarray() == alone.toarray()).all()
+    assert [len(_pairs_of(texts[row])) for row in rows] == np.diff(held.indptr).tolist()
+
+
+@pytest.mark.parametrize("cap", [10**9, 3_000])
+def test_several_splits_of_texts_that_are_read_once_are_judged_like_each_alone(cap, monkeypatch):
+    monkeypatch.setattr(module, "_POSTINGS_IN_ALL", cap)
+    monkeypatch.setattr(module, "_PIECE", 37)
+    rng, train, train_at, test, test_at = _split(7_300_011, 900, 300)
+    for place in rng.permutation(len(test))[:60]:
+        test[place] = _one_word_changed(train[int(rng.integers(0, 900))])
+    for place in rng.permutation(len(test))[:20]:
+        test[place] = _mangle(train[int(rng.integers(0, 900))])
+    texts, at = pd.Series([*train, "too short", *test], dtype="str"), pd.concat([train_at, train_at[:1], test_at])
+    # No text of the first is copied within it.
+    cuts = [(slice(0, 500), slice(500, 900)), (slice(200, 1000), slice(1000, 1201)), (slice(0, 901), slice(901, 1100))]
+    read = ReadTexts.of([texts.iloc[own] for cut in cuts for own in cut])
+    for fold, (learnt, tested) in enumerate(cuts):
+        found = judge_copies(read, (2 * fold, at.iloc[learnt]), (2 * fold + 1, at.iloc[tested]), seed=fold)
+        alone = check_duplicates(texts.iloc[learnt], at.iloc[learnt], texts.iloc[tested], at.iloc[tested], seed=fold)
+        assert found == alone
+        assert bool(found.evidence) == (fold > 0)
 
 
 def test_keys_ignore_punctuation_but_not_the_instant():

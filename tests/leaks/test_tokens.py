@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embargo.backtest.leakage import tokens
+from embargo.backtest.leakage.groups import _stories
 from embargo.backtest.leakage.tokens import Words
 
 TEXTS = st.lists(st.lists(st.sampled_from(["acme", "beta", "up", "über", "7"]), max_size=8).map(" ".join), max_size=12)
@@ -54,10 +55,49 @@ def test_terms_are_counted_once_a_text(texts, fewest):
             assert found[term] == set(rows)
 
 
+MIXED = st.lists(
+    st.lists(
+        st.sampled_from(["acme", "Beta", "up", "ÜBER", "7", "@bob", "https://t.co/x", "'s", "\n", ""]), max_size=8
+    ).map(" ".join),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(MIXED, st.integers(1, 7), st.integers(1, 9))
+def test_texts_that_are_read_in_pieces_have_the_numbers_of_texts_that_are_read_at_once(texts, piece, at_once):
+    series = pd.Series(texts, dtype="str")
+    whole = Words.of(series)
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(tokens, "_PIECE", piece)
+        cut.setattr(tokens, "_AT_ONCE", at_once)
+        parts = Words.of(series)
+        blocks = list(parts.blocks())
+        stories = _stories(parts)
+    assert parts.names.tolist() == whole.names.tolist()
+    assert (parts.ids == whole.ids).all()
+    assert (parts.text == whole.text).all()
+    assert parts.texts == whole.texts == len(texts)
+    assert parts.ids.dtype == parts.text.dtype == np.int32
+    assert [place for own, _ in blocks for place in range(own.start, own.stop)] == list(range(len(texts)))
+    assert [place for _, own in blocks for place in range(own.start, own.stop)] == list(range(len(whole.ids)))
+    assert stories.tolist() == _stories(whole).tolist()
+
+
+@given(TEXTS)
+def test_texts_of_the_same_words_are_one_story(texts):
+    stories = _stories(Words.of(pd.Series([f"{text} x y z" for text in texts], dtype="str")))
+    seen: dict[str, int] = {}
+    for text, story in zip(texts, stories, strict=True):
+        assert seen.setdefault(" ".join(text.split()), story) == story
+    assert len(set(seen.values())) == len(seen)
+
+
 def test_too_many_words_are_drawn_by_a_seed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tokens, "MOST_WORDS", 50)
     words = Words.of([f"acme beta {number}" for number in range(100)])
-    first, again, other = words.drawn(1), words.drawn(1), words.drawn(2)
+    every = np.arange(100)
+    first, again, other = words.drawn(every, 1), words.drawn(every, 1), words.drawn(every, 2)
     assert len(first) == 16
     assert (first == again).all()
     assert (np.diff(first) > 0).all()

@@ -13,11 +13,12 @@ import pandas as pd
 
 from embargo.backtest.distributions import average_ranks
 from embargo.backtest.leakage.catalogue import CHECKS
-from embargo.backtest.leakage.duplicates import MIN_TOKENS, near_matches
+from embargo.backtest.leakage.duplicates import MIN_TOKENS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, aware_instant, moment
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
 from embargo.backtest.leakage.on_request import ON_REQUEST
+from embargo.backtest.leakage.word_pairs import near_matches
 from embargo.data_loaders.checks.repeats import normalised
 from embargo.data_loaders.errors import ConfigError
 

@@ -203,7 +203,7 @@ def test_a_file_in_its_place_is_named(tmp_path):
 def test_a_reader_finds_what_was_merged_under_its_hands(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_MERGED", 2)
     path, more = tmp_path / "scores", [rows(10, 20)]
-    with ScoreCache(path) as writer, SpareCache(path, {}) as reader:
+    with ScoreCache(path) as writer, SpareCache(path) as reader:
         writer.put_many("a", rows(0, 10))
         listed = reader._folder.names
 
@@ -216,6 +216,21 @@ def test_a_reader_finds_what_was_merged_under_its_hands(tmp_path, monkeypatch):
         reader._folder.__dict__["names"] = late
         assert len(reader.get_many("a", list(rows(0, 20)))) == 20
     assert len(shards(path)) == 1
+
+
+def test_answers_that_are_given_stand_before_all_others(tmp_path):
+    path, kept = tmp_path / "scores", rows(0, 8)
+    with ScoreCache(path) as writer:
+        writer.put_many("a", kept)
+    names = list(kept)
+    given, nowhere = [names[6], names[1], text_hash("never scored")], "of no text"
+    with SpareCache(path, Shard.saying(np.array([3.0, 2.0, 1.0]), keys_of(given))) as spare:
+        spare.put_many("a", {text_hash("scored anew"): np.full(3, 2.0)})
+        found = spare.get_many("a", [*names, *given, text_hash("scored anew"), nowhere])
+    assert len(found) == len(names) + 2
+    assert all(found[name].tolist() == [3.0, 2.0, 1.0] for name in given)
+    assert found[text_hash("scored anew")].tolist() == [2.0, 2.0, 2.0]
+    assert all((found[name] == kept[name]).all() for name in names if name not in given)
 
 
 def test_what_a_killed_writer_left_is_swept_up_after_a_day(tmp_path):
@@ -237,7 +252,7 @@ def test_a_kill_leaves_whole_blocks(tmp_path):
     process.start()
     names = [f"{block}-{number}" for block in range(400) for number in range(50)]
     deadline = time.monotonic() + 60
-    with SpareCache(path, {}) as reader:
+    with SpareCache(path) as reader:
         while time.monotonic() < deadline and len(reader.get_many("a", names)) < 500:
             time.sleep(0.02)
     process.kill()
@@ -282,7 +297,7 @@ def test_scores_of_an_earlier_release_are_moved_once(tmp_path):
     former(tmp_path / "scores.sqlite", scores)
     with sqlite3.connect(tmp_path / "scores.sqlite") as connection:
         connection.execute("UPDATE scores SET logits = x'00' WHERE text_hash = ?", [text_hash("4")])
-    with SpareCache(tmp_path / "scores", {}):
+    with SpareCache(tmp_path / "scores"):
         assert (tmp_path / "scores.sqlite").exists(), "who only reads moves nothing"
     with ScoreCache(tmp_path / "scores"):
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from embargo.data_loaders.archive import read_news, read_prices
@@ -26,6 +27,12 @@ def test_the_archive_is_the_simulated_market(tmp_path: Path, monkeypatch: pytest
     prices = read_prices(tmp_path / "prices.parquet", calendar="XNYS").prices
     pd.testing.assert_frame_equal(prices.close, market.prices.close[prices.symbols], check_freq=False)
     pd.testing.assert_frame_equal(prices.volume, market.prices.volume[prices.symbols], check_freq=False)
+
+
+def test_the_archive_holds_about_as_many_articles_as_asked_for(tmp_path: Path) -> None:
+    big_world.write_world(tmp_path, 20_000, 24, seed=7_300_006)
+    rows = pyarrow.parquet.read_metadata(tmp_path / "news.parquet").num_rows
+    assert rows == pytest.approx(20_000, rel=0.03)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from embargo.data_loaders.calendars import sessions
 from embargo.data_loaders.errors import DataError
 from embargo.research.config.experiment import Config, load_config, parse_config
 from embargo.research.progress import Quiet
+from embargo.research.run import world
 from embargo.research.run.preparation import prepare
-from embargo.research.run.world import load_world
+from embargo.research.run.world import frame_hash, load_world
 
 SETTINGS = """
 name = "left-out"
@@ -202,3 +204,14 @@ def test_news_after_the_last_bar_and_of_symbols_that_start_late_are_told(tmp_pat
     shown = embargo("validate", tmp_path / "c.toml").output
     assert f"The prices end on {days[-30]}, before the news to be traded on do" in shown
     assert "fall where their symbol has no price" in shown
+
+
+@pytest.mark.parametrize("rows", [0, 1, 6, 7])
+def test_a_table_has_the_hash_of_all_its_rows_however_many_are_hashed_together(rows, monkeypatch):
+    texts = pd.Series(["up", None, "down", "up", "", "ü", "up"], dtype="str")
+    frame = pd.DataFrame({"text": texts, "at": pd.date_range("2020-01-01", periods=7, tz="UTC"), "x": np.arange(7.0)})
+    frame = frame.iloc[:rows]
+    whole = hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()).hexdigest()
+    for piece in (1, 2, 6, 7, 100):
+        monkeypatch.setattr(world, "HASHED", piece)
+        assert frame_hash(frame) == whole
