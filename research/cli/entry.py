@@ -14,7 +14,8 @@ from io import TextIOWrapper
 from embargo.research.plain import PlainStream
 
 NAME = "embargo"
-GARBAGE_THRESHOLD = 150_000
+# More than a check of a config makes: the first look would be through all that was loaded until then.
+GARBAGE_THRESHOLD = 250_000
 # Who sets one of these wants another width or other colours than the terminal's own.
 _WISHES = ("FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "TERMINAL_WIDTH", "TTY_COMPATIBLE")
 
@@ -53,7 +54,11 @@ def main() -> None:
     # Loaded here because typer and rich take longer than the answers above.
     from embargo.research.cli.commands import app
 
-    app(prog_name=NAME)
+    try:
+        app(prog_name=NAME)
+    finally:
+        # The end frees everything anyway; to look for garbage among it first takes longer than many a command.
+        gc.freeze()
 
 
 def _is_ordinary() -> bool:
