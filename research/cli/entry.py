@@ -54,11 +54,7 @@ def main() -> None:
     # Loaded here because typer and rich take longer than the answers above.
     from embargo.research.cli.commands import app
 
-    try:
-        app(prog_name=NAME)
-    finally:
-        # The end frees everything anyway; to look for garbage among it first takes longer than many a command.
-        gc.freeze()
+    app(prog_name=NAME)
 
 
 def _is_ordinary() -> bool:
