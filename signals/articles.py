@@ -41,25 +41,21 @@ _NEAR = (
     r"(?:\W+(?:by|about|around|nearly|almost|over|more|than|as|much|another|some|roughly|up|down|higher|lower|at|a))"
     r"{0,4}"
 )
-_FIGURE = re.compile(_AMOUNT, re.IGNORECASE)
-_MOVE = re.compile(
-    rf"{_VERB}{_NEAR}\W{{1,3}}{_AMOUNT}|{_AMOUNT}\W{{1,3}}(?:in\W+)?{_VERB}|(?:^|[\s(\[])[+\-−]\d[\d,]*(?:\.\d+)?\s?%",
-    re.IGNORECASE,
+_MOVE = (
+    rf"{_VERB}{_NEAR}\W{{1,3}}{_AMOUNT}|{_AMOUNT}\W{{1,3}}(?:in\W+)?{_VERB}|(?:^|[\s(\[])[+\-−]\d[\d,]*(?:\.\d+)?\s?%"
 )
 # Words that announce a reason; "after hours", "as much as" and "on Friday" announce none.
-_REASON = re.compile(
+_REASON = (
     r"\b(?:because|amid(?:st)?|following|despite|thanks to|due to|ahead of|driven by|boosted by|hit by|hurt by"
     r"|after(?!\W*hours)|as(?!\W+(?:of|much|high|low|many)\b)(?<!much as)(?<!high as)(?<!low as)"
-    r"|on(?=\W+(?:strong|weak|news|report\w*|hopes?|fears?|concerns?|rumou?rs?|word|talk\w*|better|worse)))\b",
-    re.IGNORECASE,
+    r"|on(?=\W+(?:strong|weak|news|report\w*|hopes?|fears?|concerns?|rumou?rs?|word|talk\w*|better|worse)))\b"
 )
 # What a firm did or what others said of it: news of its own, whatever the price did.
-_EVENT = re.compile(
+_EVENT = (
     r"\b(?:earnings|revenues?|sales|profits?|eps|margins?|income|guidance|forecasts?|outlook|estimates?|beats?|miss(?:es|ed)?"
     r"|results|dividends?|buybacks?|merger|acqui\w+|takeover|deal|bid|fda|approv\w+|trial|lawsuits?|sues?|sued|settle\w*"
     r"|recall\w*|layoffs?|ceo|cfo|appoint\w*|resign\w*|upgrad\w+|downgrad\w+|price target|initiat\w+|launch\w*|contract"
-    r"|patent|probe|investigat\w+|subscribers|users|shipments|deliveries|orders|stake|ipo|offering|split)\b",
-    re.IGNORECASE,
+    r"|patent|probe|investigat\w+|subscribers|users|shipments|deliveries|orders|stake|ipo|offering|split)\b"
 )
 _LONGEST_ECHO = 30
 
@@ -270,18 +266,20 @@ def reports_move(texts: pd.Series) -> np.ndarray:
     -------
     bool array, shape (n,)
     """
-    return np.fromiter((_is_echo(text) for text in texts), dtype=bool, count=len(texts))
+    # Compiled here, since most who load this module ask for no echoes.
+    figure, move, reason, event = (re.compile(each, re.IGNORECASE) for each in (_AMOUNT, _MOVE, _REASON, _EVENT))
 
+    def is_echo(text: str) -> bool:
+        return (
+            # Most texts hold no such figure, and looking for one is ten times cheaper than looking for a move.
+            figure.search(text) is not None
+            and move.search(text) is not None
+            and reason.search(text) is None
+            and event.search(text) is None
+            and len(text.split()) <= _LONGEST_ECHO
+        )
 
-def _is_echo(text: str) -> bool:
-    return (
-        # Most texts hold no such figure, and looking for one is ten times cheaper than looking for a move.
-        _FIGURE.search(text) is not None
-        and _MOVE.search(text) is not None
-        and _REASON.search(text) is None
-        and _EVENT.search(text) is None
-        and len(text.split()) <= _LONGEST_ECHO
-    )
+    return np.fromiter((is_echo(text) for text in texts), dtype=bool, count=len(texts))
 
 
 def read_articles(scored: pd.DataFrame, settings: ArticleSettings, *, history: pd.DataFrame | None = None) -> Opinions:

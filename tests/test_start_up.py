@@ -20,20 +20,24 @@ TABLES = {"pandas", "numpy", "pyarrow"}
 DRAWN = {"typer", "rich"}
 
 PROBE = """
-import json, sys
+import gc, json, sys
+looked = []
+# Before the command line has begun, Python looks for garbage after every few things.
+gc.callbacks.append(lambda phase, _: looked.append(phase) if gc.get_threshold()[0] > 1_000 else None)
 try:
     {code}
 except SystemExit as ended:
     assert not ended.code, ended.code
-print("\\n" + json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+print("\\n" + json.dumps(sorted({told})))
 """
+TOP = "{name.partition('.')[0] for name in sys.modules}"
 COMMAND = "from embargo.research.cli.entry import main; sys.argv[0] = 'embargo'; main()"
 
 
-def loaded(code: str, *arguments: str, **environment: str) -> set[str]:
-    """Names of all top-level modules that a fresh interpreter holds after some code."""
+def loaded(code: str, *arguments: str, told: str = TOP, **environment: str) -> set[str]:
+    """Names of all top-level modules that a fresh interpreter holds after some code, or what else it is to tell."""
     done = subprocess.run(
-        [sys.executable, "-c", PROBE.format(code=code), *arguments],
+        [sys.executable, "-c", PROBE.format(code=code, told=told), *arguments],
         env={**os.environ, "COLUMNS": "80", **environment},
         capture_output=True,
         text=True,
@@ -41,6 +45,7 @@ def loaded(code: str, *arguments: str, **environment: str) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert "leak" not in done.stderr, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -84,10 +89,33 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return kept
 
 
+# Nothing that asks the data again what is kept, or lays out what a run made.
+ASKED_ANEW = {
+    *("embargo.data_loaders.checks.all_checks", "embargo.data_loaders.checks.moves"),
+    *("embargo.data_loaders.checks.copies", "embargo.data_loaders.checks.jumps"),
+}
+OF_A_RUN = {"embargo.research.records.by_regime", "embargo.research.records.metrics", "embargo.research.run.by_regime"}
+
+
 # A transformer is checked without what trains or calibrates it.
 @pytest.mark.parametrize("kind", ["linear", "transformer"])
 def test_a_config_is_checked_without_what_only_a_run_needs(kind: str, tmp_path: Path, kept: dict[str, str]) -> None:
     assert not loaded(COMMAND, "validate", str(config_of(kind, tmp_path)), **kept) & HEAVY
+
+
+def test_a_config_whose_data_were_checked_before_loads_no_checks(tmp_path: Path, kept: dict[str, str]) -> None:
+    asked = ("validate", str(config_of("lexicon", tmp_path)))
+    found = loaded(COMMAND, *asked, told="sys.modules", **kept)
+    assert "embargo.research.run.preparation" in found
+    assert not found & (ASKED_ANEW | OF_A_RUN)
+
+
+def test_a_config_is_checked_without_a_look_for_garbage(tmp_path: Path, kept: dict[str, str]) -> None:
+    """What is loaded stays for good, so that no look through it would find anything, the one at the end included."""
+    told = "[*looked, str(gc.get_freeze_count() > 100_000), str(__import__('duckdb').sql('SELECT 42').fetchall())]"
+    asked = ("validate", str(config_of("lexicon", tmp_path)))
+    # duckdb complains at the end of whatever is still held of it, which `loaded` would say.
+    assert loaded(COMMAND, *asked, told=told, **kept) == {"True", "[(42,)]"}
 
 
 def test_a_run_of_the_linear_reader_loads_neither_torch_nor_exchanges(tmp_path: Path, kept: dict[str, str]) -> None:

@@ -33,7 +33,9 @@ _FURTHEST = 300 * 365.25 * 86_400.0
 
 def _parse_stamps(text: pd.Series, *, where: str, utc: bool) -> pd.Series:
     # The letters that ISO 8601 writes as Z.
-    text = text.str.replace(r"(?i)\s*(?:UTC|GMT)$", "Z", regex=True) if utc else text
+    if utc and text.str.contains("(?i)UTC|GMT", regex=True).any():
+        # One by one, so only where somebody writes them.
+        text = text.str.replace(r"(?i)\s*(?:UTC|GMT)$", "Z", regex=True)
     whole = text.str.match(_ISO_DATE).astype(bool)
     stamps = pd.to_datetime(text.where(whole), format="ISO8601", errors="coerce", utc=utc)
     odd = stamps.isna()

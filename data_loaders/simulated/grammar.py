@@ -210,11 +210,6 @@ def _vocabulary(kind: str, polarity: int, month: int) -> tuple[tuple[str, ...], 
     return (*steady, *fashions, *mine), np.cumsum(weights / weights.sum()).tolist()
 
 
-@lru_cache(maxsize=256)
-def _parsed(template: str) -> tuple[tuple[str, str | None], ...]:
-    return tuple((literal, slot) for literal, slot, _, _ in string.Formatter().parse(template))
-
-
 class _Draws:
     """A stream of uniform numbers handed out one by one, drawn in one call because that is a hundred times faster.
 
@@ -252,30 +247,57 @@ def _signed(kind: str, polarity: int, month: int, magnitude: float, draws: _Draw
 
 
 _SIGNED_SLOTS = {"A": ("adjective", 1), "E": ("event", 1), "V": ("verb", 1), "a": ("adjective", -1), "e": ("event", -1)}
+_PERIODS = ("first quarter", "second quarter", "third quarter", "fourth quarter", "half year")
 
 
-def _neutral_slot(slot: str, company: Company, draws: _Draws) -> str:
-    match slot:
-        case "company":
-            return company.name if draws.next() < 0.7 else f"{company.name.split()[0]} ({company.symbol})"
-        case "product":
-            return f"{draws.pick(company.products)} {1 + int(draws.next() * 9)}"
-        case "person":
-            return f"{draws.pick(_GIVEN)} {draws.pick(_FAMILY)}"
-        case "title":
-            return draws.pick(_TITLES)
-        case "broker":
-            return draws.pick(_BROKERS)
-        case "period":
-            return draws.pick(("first quarter", "second quarter", "third quarter", "fourth quarter", "half year"))
-        case "place":
-            return draws.pick(_PLACES)
-        case "money":
-            return f"${0.1 + draws.next() * 9.9:.2f} {draws.pick(('billion', 'million'))}"
-        case "percent":
-            return f"{0.1 + draws.next() * 29:.1f}%"
-        case _:
-            return f"{1_000 + int(draws.next() * 90_000):,}"
+def _called(company: Company, draws: _Draws) -> str:
+    return company.name if draws.next() < 0.7 else f"{company.name.split()[0]} ({company.symbol})"
+
+
+def _product(company: Company, draws: _Draws) -> str:
+    return f"{draws.pick(company.products)} {1 + int(draws.next() * 9)}"
+
+
+def _person(company: Company, draws: _Draws) -> str:
+    return f"{draws.pick(_GIVEN)} {draws.pick(_FAMILY)}"
+
+
+def _money(company: Company, draws: _Draws) -> str:
+    return f"${0.1 + draws.next() * 9.9:.2f} {draws.pick(('billion', 'million'))}"
+
+
+_NEUTRAL_SLOTS: dict[str, Callable[[Company, _Draws], str]] = {
+    "company": _called,
+    "product": _product,
+    "person": _person,
+    "title": lambda company, draws: draws.pick(_TITLES),
+    "broker": lambda company, draws: draws.pick(_BROKERS),
+    "period": lambda company, draws: draws.pick(_PERIODS),
+    "place": lambda company, draws: draws.pick(_PLACES),
+    "money": _money,
+    "percent": lambda company, draws: f"{0.1 + draws.next() * 29:.1f}%",
+    "count": lambda company, draws: f"{1_000 + int(draws.next() * 90_000):,}",
+}
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A gap of a template with the words before it: what fills it, or else which side its word is on."""
+
+    before: str
+    name: str | None
+    neutral: Callable[[Company, _Draws], str] | None
+    signed: tuple[str, int] | None
+
+
+@lru_cache(maxsize=256)
+def _parsed(template: str) -> tuple[_Slot, ...]:
+    slots = []
+    for before, name, _, _ in string.Formatter().parse(template):
+        signed = _SIGNED_SLOTS.get(name or "")
+        neutral = None if signed or name in (None, "metric", "metric2") else _NEUTRAL_SLOTS[name]
+        slots.append(_Slot(before, name, neutral, signed))
+    return tuple(slots)
 
 
 def _template(sentiment: float, draws: _Draws) -> tuple[str, int]:
@@ -315,20 +337,20 @@ def write_articles(
         template, side = _template(value, draws)
         parts = []
         metric = int(draws.next() * len(_METRICS))
-        for literal, slot in _parsed(template):
-            parts.append(literal)
-            if slot == "metric":
-                parts.append(_METRICS[metric])
-            elif slot == "metric2":
-                parts.append(_METRICS[(metric + 1 + int(draws.next() * (len(_METRICS) - 1))) % len(_METRICS)])
-            elif slot in _SIGNED_SLOTS:
-                kind, sign = _SIGNED_SLOTS[slot]
+        for slot in _parsed(template):
+            parts.append(slot.before)
+            if slot.neutral is not None:
+                parts.append(slot.neutral(company, draws))
+            elif slot.signed is not None:
+                kind, sign = slot.signed
                 parts.append(_signed(kind, sign * side, when, abs(value), draws))
-            elif slot is not None:
-                parts.append(_neutral_slot(slot, company, draws))
+            elif slot.name == "metric":
+                parts.append(_METRICS[metric])
+            elif slot.name == "metric2":
+                parts.append(_METRICS[(metric + 1 + int(draws.next() * (len(_METRICS) - 1))) % len(_METRICS)])
         if draws.next() < 0.25:
             parts.append(
-                f". {_neutral_slot('person', company, draws)}, {_neutral_slot('title', company, draws)}, "
+                f". {_person(company, draws)}, {draws.pick(_TITLES)}, "
                 f"spoke to {draws.pick(_BROKERS)} in {draws.pick(_PLACES)}"
             )
         text = "".join(parts)

@@ -6,7 +6,8 @@ It stands in for vendor data wherever the truth must be known. The truth is retu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,29 @@ class SimulatedMarket:
             raise ConfigError(f"simulated market: end {self.end} is not after start {self.start}.")
 
 
+@dataclass(frozen=True, eq=False)
+class _Reactions:
+    """What each original article says, and what was earned on what it moved.
+
+    Attributes
+    ----------
+    sentiment : ndarray, shape (originals,)
+    row, column : ndarray of int, shape (originals,)
+        First bar decided after the article was known (one past the last where there is none), and its symbol.
+    earned : ndarray, shape (bars, symbols)
+        From open[t] to open[t+1]; NaN where nothing was.
+    persistence, per_year : float
+        How the drift fades from bar to bar, and bars of a year.
+    """
+
+    sentiment: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    earned: np.ndarray
+    persistence: float
+    per_year: float
+
+
 @dataclass(frozen=True)
 class Truth:
     """What the simulation knows and a trader does not.
@@ -134,6 +158,8 @@ class Truth:
         Scores of every article made from the hidden sentiment: bullish - bearish equals it.
     originals : Series
         For each article_id the one it copies; itself for an original.
+    reactions : object
+        What the coefficient and the Sharpe ratio are worked out from.
 
     Examples
     --------
@@ -144,11 +170,26 @@ class Truth:
     """
 
     sentiment: pd.Series
-    information_coefficient: float
-    perfect_sharpe: float
     regimes: pd.DataFrame
-    perfect_scores: pd.DataFrame
     originals: pd.Series
+    reactions: _Reactions = field(repr=False, compare=False)
+
+    # Worked out where somebody asks: most who simulate a market do not.
+    @cached_property
+    def information_coefficient(self) -> float:
+        """Pearson correlation of sentiment with what was earned after it, net of the market."""
+        moved = self.reactions
+        return _information_coefficient(moved.sentiment, moved.row, moved.column, moved.earned)
+
+    @cached_property
+    def perfect_sharpe(self) -> float:
+        """Annual Sharpe ratio after costs of the trader who knows the sentiment."""
+        return _perfect_sharpe(self.reactions)
+
+    @cached_property
+    def perfect_scores(self) -> pd.DataFrame:
+        """Scores of every article made from its hidden sentiment."""
+        return _perfect_scores(self.sentiment)
 
 
 @dataclass(frozen=True)
@@ -422,19 +463,18 @@ def _information_coefficient(sentiment: np.ndarray, row: np.ndarray, column: np.
     return float(np.corrcoef(sentiment[usable], outcome[usable])[0, 1])
 
 
-def _perfect_sharpe(
-    sentiment: np.ndarray, row: np.ndarray, column: np.ndarray, earned: np.ndarray, persistence: float, per_year: float
-) -> float:
+def _perfect_sharpe(moved: _Reactions) -> float:
     """Annual Sharpe ratio after costs of the trader who knows every original's sentiment."""
+    earned, row = moved.earned, moved.row
     fresh = np.zeros_like(earned)
     inside = row < len(earned)
-    np.add.at(fresh, (row[inside], column[inside]), sentiment[inside])
+    np.add.at(fresh, (row[inside], moved.column[inside]), moved.sentiment[inside])
     tradeable = np.isfinite(earned)
     held = np.zeros(earned.shape[1])
     belief = np.zeros(earned.shape[1])
     profit = np.zeros(len(earned) - 1)
     for bar in range(len(profit)):
-        belief = persistence * belief + fresh[bar]
+        belief = moved.persistence * belief + fresh[bar]
         wanted = np.where(tradeable[bar], belief, 0.0)
         wanted = np.where(tradeable[bar], wanted - wanted[tradeable[bar]].mean(), 0.0)
         gross = np.abs(wanted).sum()
@@ -443,7 +483,7 @@ def _perfect_sharpe(
         profit[bar] = wanted @ returns - COST_ONE_WAY * np.abs(wanted - held).sum()
         held = wanted * (1.0 + returns) / (1.0 + wanted @ returns)
     spread = profit.std(ddof=1) if len(profit) > 1 else 0.0
-    return float(profit.mean() / spread * np.sqrt(per_year)) if spread > 0 else float("nan")
+    return float(profit.mean() / spread * np.sqrt(moved.per_year)) if spread > 0 else float("nan")
 
 
 def _perfect_scores(sentiment: pd.Series) -> pd.DataFrame:
@@ -522,18 +562,20 @@ def simulate_market(settings: SimulatedMarket) -> Simulation:
 
     legs = _react(legs, settings, overnight_share, table, originals, row, column)
     prices = _panels(legs, volatility, first, last, table, settings, price_stream)
-    earned = _open_to_open(prices)
-    sentiment = originals["sentiment"].to_numpy()
-    per_year = bars_per_year(settings.calendar, pd.Timedelta(days=1))
     truth = Truth(
         sentiment=facts["sentiment"].rename("sentiment"),
-        information_coefficient=_information_coefficient(sentiment, row, column, earned),
-        perfect_sharpe=_perfect_sharpe(sentiment, row, column, earned, settings.persistence, per_year),
         regimes=pd.DataFrame(
             {"trend": np.asarray(_TRENDS)[trend], "volatility": np.asarray(_VOLATILITIES)[turbulence]},
             index=prices.open_at,
         ),
-        perfect_scores=_perfect_scores(facts["sentiment"]),
         originals=facts["original"].rename("original"),
+        reactions=_Reactions(
+            sentiment=originals["sentiment"].to_numpy(),
+            row=row,
+            column=column,
+            earned=_open_to_open(prices),
+            persistence=settings.persistence,
+            per_year=bars_per_year(settings.calendar, pd.Timedelta(days=1)),
+        ),
     )
     return Simulation(news, prices, truth)

@@ -14,7 +14,8 @@ from io import TextIOWrapper
 from embargo.research.plain import PlainStream
 
 NAME = "embargo"
-GARBAGE_THRESHOLD = 150_000
+# More than a check of a config makes: the first look would be through all that was loaded until then.
+GARBAGE_THRESHOLD = 250_000
 # Who sets one of these wants another width or other colours than the terminal's own.
 _WISHES = ("FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "TERMINAL_WIDTH", "TTY_COMPATIBLE")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,6 +79,10 @@ def experiment(
     from embargo.research.config.experiment import load_config
 
     config = load_config(path, overrides, env=env or (), allow=allow or ())
+    if not gc.get_freeze_count():
+        # What is loaded by now stays for good: neither a look for garbage nor the end of the command need go through it
+        # once more. What comes later may be told of its end, as duckdb must be, and is not held.
+        gc.freeze()
     return config if not accepted else config.accepting(accepting(accepted))
 
 

@@ -21,25 +21,12 @@ from embargo.research.records.by_regime import (
 )
 from embargo.research.records.figures import from_json
 from embargo.research.run.plan import Plan
-from embargo.research.run.regimes import ex_post_regimes, is_ex_post, known_regimes
+from embargo.research.run.regimes import is_ex_post
 from embargo.research.run.world import World
 
 _READING = ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
 # The cells of a definition share its articles, so all definitions together cost about one report each.
 _RESAMPLES = 500
-
-
-def regime_labels(plan: Plan) -> pd.DataFrame:
-    """Label the test rows by every definition of the config, and by those that steer; see `research.run.regimes`.
-
-    Causal definitions come first. Their warm-up comes from before the test window; those with hindsight see all bars.
-    """
-    config, world = plan.config, plan.world
-    close, settings = world.prices.close, config.regimes
-    steering = settings.gate_by if config.portfolio.gate else ()
-    definitions = tuple(dict.fromkeys((*settings.definitions, *steering)))
-    causal = known_regimes(settings, definitions, close, world.last_closed, world.decided_at)
-    return pd.concat([causal, ex_post_regimes(settings, close)], axis=1).iloc[plan.rows]
 
 
 def regime_report(

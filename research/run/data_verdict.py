@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
-from embargo.data_loaders.checks.check import MAX_EXAMPLES, facts_of
+from embargo.data_loaders.checks.check import MAX_EXAMPLES, Check, Grade, facts_of
 from embargo.data_loaders.checks.clock_evidence import ClockJudgement, Complaint, judge_clock
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices, rows_where
@@ -189,6 +188,9 @@ def judge_data(
     news = rows_where(world.news, inside).reset_index(drop=True)
 
     def judge() -> _Judged:
+        # Loaded here because what is looked up needs none of the checks.
+        from embargo.data_loaders.checks.all_checks import check_news, check_prices
+
         facts = facts_of(news, world.stories[inside])
         clock = clock_of(facts.rows, read)
         said = check_news(facts, read, calendar=calendar, counts=counts, judgement=clock)

@@ -36,10 +36,11 @@ from embargo.research.records.metrics import (
     ShuffledNews,
     TradeFigures,
 )
-from embargo.research.run.by_regime import by_regime, regime_classification, regime_labels, regime_report
+from embargo.research.run.by_regime import by_regime, regime_classification, regime_report
 from embargo.research.run.kept import Kept
 from embargo.research.run.plan import Plan
 from embargo.research.run.reading import Reading, probabilities
+from embargo.research.run.regimes import regime_labels
 from embargo.research.run.trading import Trade
 
 

@@ -11,12 +11,12 @@ from embargo.models.bases.vintages import Vintages
 from embargo.research.config.experiment import Config
 from embargo.research.config.names import names_of
 from embargo.research.progress import Stages
-from embargo.research.run.by_regime import regime_labels
 from embargo.research.run.data_verdict import judge_data
 from embargo.research.run.given_scores import check_validated
 from embargo.research.run.kept import Kept
 from embargo.research.run.own_loaders import own_code
 from embargo.research.run.plan import Plan, traded_parts, trading_rows
+from embargo.research.run.regimes import regime_labels
 from embargo.research.run.rules import rules_of
 from embargo.research.run.samples import plan_folds, plan_parts
 from embargo.research.run.trading import rehearse

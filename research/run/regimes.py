@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from embargo.data_loaders.archive.tables import columns_of, numbers_of, read_tab
 from embargo.data_loaders.archive.times import bare_dates_of, instants_of
 from embargo.data_loaders.errors import DataError
 from embargo.research.config.regimes import CausalRegime, RegimeLabels, RegimesSection, RegimeThreshold
+
+if TYPE_CHECKING:
+    from embargo.research.run.plan import Plan
 
 EX_POST = "_ex_post"
 _DAY = r"\s*\d{4}-?\d{2}-?\d{2}\s*"
@@ -114,6 +118,19 @@ def ex_post_regimes(settings: RegimesSection, close: pd.DataFrame) -> pd.DataFra
             found = regimes.label_ex_post(labels_of(settings.labels), pd.DatetimeIndex(close.index))
         labels[f"{name}{EX_POST}"] = found
     return pd.DataFrame({name: np.asarray(series) for name, series in labels.items()}, index=close.index)
+
+
+def regime_labels(plan: Plan) -> pd.DataFrame:
+    """Label the test rows by every definition of the config, and by those that steer.
+
+    Causal definitions come first. Their warm-up comes from before the test window; those with hindsight see all bars.
+    """
+    config, world = plan.config, plan.world
+    close, settings = world.prices.close, config.regimes
+    steering = settings.gate_by if config.portfolio.gate else ()
+    definitions = tuple(dict.fromkeys((*settings.definitions, *steering)))
+    causal = known_regimes(settings, definitions, close, world.last_closed, world.decided_at)
+    return pd.concat([causal, ex_post_regimes(settings, close)], axis=1).iloc[plan.rows]
 
 
 def labels_of(source: RegimeLabels) -> pd.DataFrame:

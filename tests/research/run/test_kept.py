@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 
 from embargo.backtest.leakage import Finding
+from embargo.data_loaders.checks import all_checks
 from embargo.research import Quiet, load_config, prepare
 from embargo.research.examples.shipped import example
 from embargo.research.progress import Advance
-from embargo.research.run import chance, data_verdict, kept
+from embargo.research.run import chance, kept
 from embargo.research.run.data_verdict import DataVerdict, judge_data
 from embargo.research.run.kept import Kept, content_hash
 from embargo.research.run.plan import Plan, traded_news
@@ -261,7 +262,7 @@ def judged(plan: Plan, folder: Path | None) -> DataVerdict:
 def test_data_are_judged_once(run: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, _ = run
     plain, first = judged(plan, None), judged(plan, tmp_path)
-    monkeypatch.setattr(data_verdict, "check_prices", lambda *_, **__: computed())
+    monkeypatch.setattr(all_checks, "check_prices", lambda *_, **__: computed())
     second = judged(plan, tmp_path)
     for found in (first, second):
         assert found.to_dict() == plain.to_dict()
