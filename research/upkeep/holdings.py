@@ -30,7 +30,7 @@ KINDS = {
     "computed": ("computed/*", "what chance makes of a run, and findings of its texts; computed again, seconds each"),
     "linear": ("linear/*", "fits of the linear reader; seconds each"),
     "onnx": ("onnx-*", "exported models to score with; made again from adapters"),
-    "adapt": ("adapt/*", "fits that 'embargo adapt' compared; fitted again"),
+    "adapt": ("adapt/*", "what 'embargo adapt' measured of fits; measured again"),
     "leakbench": ("leakbench/*", "worlds that 'embargo leakbench' has carried through; carried through again"),
     "files-read": ("files_read/*", "notes of which files readers of your own opened"),
     "old-scores": ("scores.sqlite.moved", "scores of an earlier version, taken over into the folder of scores"),
