@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models import effort
 from embargo.models.drafts import draft_for
 
 MANIFEST = "manifest.json"
@@ -174,13 +175,25 @@ def cached_folder(
     -------
     (folder, manifest). Two processes may build the same folder at once; one of the two (equal) results stays.
     """
+
+    def made(scratch: Path) -> None:
+        write_manifest(scratch, {**build(scratch), "key": dict(key)})
+
     target = cache_dir / folder_name(prefix, key)
-    if not target.exists():
-        try:
-            with new_folder(target) as scratch:
-                manifest = {**build(scratch), "key": dict(key)}
-                write_manifest(scratch, manifest)
-        except TakenError:
-            # Another process has built it meanwhile; theirs stays.
-            pass
+    made_once(target, made)
     return target, read_manifest(target)
+
+
+def made_once(target: Path, make: Callable[[Path], object]) -> None:
+    """Make a folder that is not there yet, with a note of what that took; where it is there, count what it took then.
+
+    Two processes may make the same folder at once; one of the two (equal) results stays.
+    """
+    if target.exists():
+        effort.found(target)
+        return
+    # Where another process has made it meanwhile theirs stays.
+    with suppress(TakenError), new_folder(target) as scratch:
+        with effort.clocked() as clock:
+            make(scratch)
+        effort.note(scratch, clock)

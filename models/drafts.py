@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from pathlib import Path
 
 _DRAFT = ".embargo-draft-"
 _RETIRED = ".embargo-old-"
+# A file named by its maker's process and chance, until it has its own name; to lose it stops no maker.
+_HALF = re.compile(r"\..+\.\d+\.[0-9a-f]{8}")
 
 
 @contextmanager
@@ -97,9 +100,25 @@ def sweep_up(parent: Path) -> None:
         with _alone_in(parent):
             for path in [path for path in parent.iterdir() if path.name.startswith(_RETIRED)]:
                 _put_back(path)
-            litter = [path for path in parent.iterdir() if path.name.startswith(_DRAFT) and _abandoned(path)]
-            for path in litter:
+            for path in _litter_in(parent):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def left_behind(parent: Path) -> list[Path]:
+    """Return what killed processes left in a folder: drafts that nobody holds, and files half written beside theirs.
+
+    What a kill hid in the middle of being replaced is none: it is put back.
+    """
+    with suppress(OSError):
+        if any(path.name.startswith(_DRAFT) or _HALF.fullmatch(path.name) for path in parent.iterdir()):
+            with _alone_in(parent):
+                half = [path for path in parent.iterdir() if _HALF.fullmatch(path.name)]
+                return sorted(_litter_in(parent) + half)
+    return []
+
+
+def _litter_in(parent: Path) -> list[Path]:
+    return [path for path in parent.iterdir() if path.name.startswith(_DRAFT) and _abandoned(path)]
 
 
 def _put_back(retired: Path) -> None:

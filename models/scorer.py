@@ -87,9 +87,10 @@ class Paid(Protocol):
 
         Returns
         -------
-        ndarray of shape (n, 2)
-            Distance of the class shares, and its standard error where the same model is asked twice; NaN where the
-            reader states none, because it says the same each time but for rounding.
+        ndarray of shape (n, 8)
+            Distance of the class shares, and its standard error where the same model is asked twice; how often each
+            class was drawn the first time, and the second. NaN where the reader states none, because it says the same
+            each time but for rounding.
         """
         ...
 

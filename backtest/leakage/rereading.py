@@ -28,6 +28,9 @@ HANDED_ON = 1e-9
 # Standard errors from which on changes are taken to foretell returns.
 FORETOLD = 3.5
 _UNIT = "share of articles"
+# Steps in which squared distances are added up.
+_STEP = 0.05
+_DRAWN = [f"{part}_{name}" for part in ("first", "second") for name in CLASSES]
 _KEPT, _AGAIN = ([f"{part}_{name}" for name in CLASSES] for part in ("kept", "again"))
 
 
@@ -56,7 +59,10 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
         again_bullish``, NaN where it was not asked) and, if known, ``apart_before``: the largest difference of the
         logits of both, in standard deviations of all that were asked; and, of a reader that states how its answers
         vary, ``answers_apart`` (distance of both before calibration) and ``stated_error`` (root mean square of that
-        distance where the same reader is asked twice; 0 where it cannot vary), NaN of any other.
+        distance where the same reader is asked twice; 0 where it cannot vary), NaN of any other. Of one that draws its
+        answers also how often each class was drawn both times (``first_bearish, first_neutral, first_bullish,
+        second_bearish, second_neutral, second_bullish``): with these chance is exact, without it is bounded as if
+        distances were normal, which sees less.
 
     Returns
     -------
@@ -162,9 +168,66 @@ def _beyond(articles: pd.DataFrame, stated: np.ndarray) -> np.ndarray:
     names = ["article_id", *(["fold"] if "fold" in articles else [])]
     once = varying.copy()
     once[varying] = ~articles.loc[varying, names].duplicated().to_numpy()
-    if once.any() and gammaincc(once.sum() / 2.0, float((ratios[once] ** 2).sum()) / 2.0) < CHANCE:
+    drawn = np.array([_column(articles, name) for name in _DRAWN]).T[once]
+    if not once.any():
+        chance = 1.0
+    elif np.isfinite(drawn).all():
+        chance = drawn_chance(drawn[:, : len(CLASSES)], drawn[:, len(CLASSES) :])
+    else:
+        chance = float(gammaincc(once.sum() / 2.0, float((ratios[once] ** 2).sum()) / 2.0))
+    if chance < CHANCE:
         others |= varying & (ratios >= min(SHOWN, float(ratios.max())))
     return np.asarray(others)
+
+
+def drawn_chance(first: np.ndarray, second: np.ndarray) -> float:
+    """How seldom two sets of draws of one model lie so far apart, over all texts together.
+
+    Given what both drew together, which draw fell into which set is chance alone: the probability is exact (a
+    permutation test), of the sum of squared distances in their own mean squares.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (texts, 3)
+        How often each class was drawn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.leakage.rereading import drawn_chance
+    >>> round(drawn_chance(np.array([[5, 0, 0]]), np.array([[0, 0, 5]])) * 126, 6)  # 2 of the 252 ways to part ten
+    1.0
+    """
+    steps, waves, far = 0, [], 0
+    for one, two in zip(first, second, strict=True):
+        squares, shares, mine = _parted(one, two)
+        mean = float(squares @ shares)
+        if mean <= 0.0:
+            continue
+        places = np.rint(np.ceil(squares / mean / _STEP - 1e-9)).astype(int)
+        far += int(np.ceil(mine / mean / _STEP - 1e-9))
+        waves.append(np.bincount(places, weights=shares))
+        steps += len(waves[-1]) - 1
+    if far == 0:
+        return 1.0
+    size = steps + 1
+    spectrum = np.prod([np.fft.rfft(wave, size) for wave in waves], axis=0)
+    return float(np.clip(np.fft.irfft(spectrum, size)[far:].sum(), 0.0, 1.0))
+
+
+def _parted(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the squared distances of all ways to part draws into two sets, their probabilities, and the real one."""
+    from scipy.special import gammaln
+
+    together, size, other = one + two, float(one.sum()), float(two.sum())
+    ways = np.array([way.ravel() for way in np.meshgrid(*(np.arange(count + 1.0) for count in together[:2]))])
+    ways = np.vstack([ways, size - ways.sum(axis=0)])
+    ways = ways[:, (ways[2] >= 0.0) & (ways[2] <= together[2])]
+    left = together[:, None] - ways
+    logs = (gammaln(together + 1.0)[:, None] - gammaln(ways + 1.0) - gammaln(left + 1.0)).sum(axis=0)
+    shares = np.exp(logs - logs.max())
+    squares = ((ways / size - left / other) ** 2).sum(axis=0)
+    return squares, shares / shares.sum(), float(((one / size - two / other) ** 2).sum())
 
 
 def _foretelling(articles: pd.DataFrame, changed: np.ndarray) -> float:

@@ -115,12 +115,12 @@ def encoded(content: ArticleList, sha256: str) -> bytes:
     return b"".join([_HEAD.pack(len(head)), head, padding, *arrays])
 
 
-def _decoded(document: bytes | memoryview, entry: FileEntry, what: str) -> ArticleList:
+def _decoded(document: bytes, entry: FileEntry, what: str) -> ArticleList:
     damage = DataError(f"{what} is damaged: it is not the list of {entry.path}. {_REMEDY}")
     if len(document) < _HEAD.size:
         raise damage
     (size,) = _HEAD.unpack_from(document)
-    head = unsealed(bytes(document[_HEAD.size : _HEAD.size + size]), what=what, remedy=_REMEDY)
+    head = unsealed(document[_HEAD.size : _HEAD.size + size], what=what, remedy=_REMEDY)
     start = _HEAD.size + size + (-size % 8)
     articles, restated = head["counts"]
     if head["of"] != entry.sha256 or len(document) != start + 8 * (articles + restated):
@@ -147,17 +147,14 @@ def read_list(folder: Folder, entry: FileEntry) -> ArticleList | None:
     if copy is not None and copy.exists():
         return _decoded(copy.read_bytes(), entry, folder.shown(name))
     try:
-        document = _mapped(Path(folder.path(name))) if folder.local else folder.read(name)
+        # Read, not mapped: who reads a mapped page that something has cut off is ended by the system.
+        document = folder.read(name)
     except FileNotFoundError:
         return None
     found = _decoded(document, entry, folder.shown(name))
     if copy is not None:
         copy.write_bytes(document)
     return found
-
-
-def _mapped(path: Path) -> memoryview:
-    return np.memmap(path, np.uint8, "r").data if path.stat().st_size else memoryview(b"")
 
 
 class Sought:

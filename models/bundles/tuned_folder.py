@@ -13,6 +13,7 @@ from embargo.models.bases.folders import refuse_links, refuse_pickles
 from embargo.models.bases.registry import known_base
 from embargo.models.bases.resolve import BUILT_IN, Base
 from embargo.models.content import MANIFEST, file_hash, json_hash, read_manifest
+from embargo.models.effort import NOTE
 from embargo.models.tuning.adapters import Adapter, open_adapter
 
 BUNDLE = "model"
@@ -42,11 +43,13 @@ def put_adapter(draft: Path, base: Base, adapter: Adapter) -> dict[str, Any]:
     DataError
         If the adapter's files are not as they were written.
     """
-    shutil.copytree(adapter.path, draft / ADAPTER)
+    # What making them took is of this machine, and of no use elsewhere.
+    untold = shutil.ignore_patterns(NOTE)
+    shutil.copytree(adapter.path, draft / ADAPTER, ignore=untold)
     if open_adapter(draft / ADAPTER).identity != adapter.identity:
         raise DataError(f"{adapter.path}: changed while it was copied. Tune again.")
     if base.name in BUILT_IN:
-        shutil.copytree(base.path_or_id, draft / BASE)
+        shutil.copytree(base.path_or_id, draft / BASE, ignore=untold)
     return {
         "base": _described(base),
         "adapter_identity": adapter.identity,

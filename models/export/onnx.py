@@ -20,8 +20,8 @@ from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import (
-    TakenError,
     folder_name,
+    made_once,
     new_folder,
     text_hash,
     texts_fingerprint,
@@ -250,14 +250,12 @@ def exported_scorer(
         "versions": {name: version(name) for name in ("torch", "transformers", "onnx", "onnxruntime")},
     }
     target = Path(cache_dir) / folder_name("onnx", key)
-    if not target.exists():
+
+    def make(scratch: Path) -> None:
         scale_texts = _check_calibration_texts(adapter, precision, chosen)
-        try:
-            with new_folder(target) as scratch:
-                _write_onnx(base, adapter, Calibration(), scratch, precision, scale_texts, PROBE_TEXTS)
-        except TakenError:
-            # Another process has written it meanwhile; theirs stays, and is checked as it is opened.
-            pass
+        _write_onnx(base, adapter, Calibration(), scratch, precision, scale_texts, PROBE_TEXTS)
+
+    made_once(target, make)
     return OnnxScorer(target)
 
 

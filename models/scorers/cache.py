@@ -123,10 +123,14 @@ class ScoreCache:
         """
         keys, logits = keys_of(text_hashes), np.full((len(text_hashes), len(CLASSES)), np.nan)
         left = np.arange(len(text_hashes))
-        for shard in self._shards(identity).values():
+        for name, shard in self._shards(identity).items():
             if not len(left):
                 break
-            there, found = shard.find(keys[left])
+            try:
+                there, found = shard.find(keys[left])
+            except DamagedError:
+                self._set_aside(f"{digest_of(identity).hex()}/{name}")
+                continue
             logits[left[there]] = found
             left = left[~there]
         known = np.ones(len(text_hashes), dtype=bool)
@@ -205,15 +209,20 @@ class ScoreCache:
             try:
                 self._open[name] = open_shard(self._folder, name, digest)
             except DamagedError:
-                self._damaged.add(name)
-                warnings.warn(
-                    f"score cache {self._folder.shown(name)}: bytes have changed since it was written. Its scores are "
-                    "computed anew; look after the disk.",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+                self._set_aside(name)
                 return None
         return self._open[name]
+
+    def _set_aside(self, name: str) -> None:
+        """Take nothing from a damaged shard any more, and say so."""
+        self._damaged.add(name)
+        self._open.pop(name, None)
+        warnings.warn(
+            f"score cache {self._folder.shown(name)}: bytes have changed since it was written. Its scores are "
+            "computed anew; look after the disk.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
     def _merge(self, identity: str) -> None:
         """Make one shard of many small ones; they go when the new one is on the medium."""
@@ -229,7 +238,10 @@ class ScoreCache:
             )
             if several is None:
                 return
-            merged, content = Rows.of([shards[name].rows for name in several]).written(digest)
+            try:
+                merged, content = Rows.of([shards[name].rows for name in several]).written(digest)
+            except DamagedError:
+                return  # the next look-up tells which one
             self._folder.write(f"{digest.hex()}/{merged}", content)
             self._remove([f"{digest.hex()}/{name}" for name in several if name != merged])
             self._sweep(digest.hex())
@@ -283,6 +295,46 @@ def _size(rows: int) -> int:
     while rows > _SMALLEST * _MERGED**size:
         size += 1
     return size
+
+
+class AfreshCache(ScoreCache):
+    """Writes what is scored into a folder, and takes nothing from it that it did not write itself.
+
+    What scoring takes is measured with it where some of the texts may have been scored before.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from embargo.models import ScoreCache
+    >>> from embargo.models.scorers.cache import AfreshCache
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "scores"
+    ...     with ScoreCache(path) as cache:
+    ...         cache.put_many("my scorer", {"ab12": np.ones(3)})
+    ...     with AfreshCache(path) as afresh:
+    ...         afresh.put_many("my scorer", {"ef56": np.zeros(3)})
+    ...         print(sorted(afresh.get_many("my scorer", ["ab12", "ef56"])))
+    ['ef56']
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path)
+        self._written: set[tuple[str, str]] = set()
+
+    def find(self, identity: str, text_hashes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Look up those that were written here."""
+        there, logits = super().find(identity, text_hashes)
+        for row, name in enumerate(text_hashes):
+            if (identity, name) not in self._written:
+                there[row], logits[row] = False, np.nan
+        return there, logits
+
+    def keep(self, identity: str, text_hashes: Sequence[str], logits: np.ndarray) -> None:
+        """Store logits as a `ScoreCache` does."""
+        super().keep(identity, text_hashes, logits)
+        self._written.update((identity, name) for name in text_hashes)
 
 
 class SpareCache(ScoreCache):

@@ -140,10 +140,11 @@ class EndpointScorer:
     def stated_errors(self, texts: Sequence[str], kept: np.ndarray) -> np.ndarray:
         """Return how far kept answers lie from those of the second asking, and the standard error of that.
 
-        Of drawn answers that is the error of two sets of draws from one model, given what both drew together. NaN of
-        log-probabilities, which do not vary but for rounding. What was kept but is not what was answered has no error.
+        Of drawn answers that is the error of two sets of draws from one model, given what both drew together, and what
+        they are stands behind it: shape (len(texts), 8), see `Paid.stated_errors`. NaN of log-probabilities, which do
+        not vary but for rounding. What was kept but is not what was answered has no error.
         """
-        found = np.full((len(texts), 2), np.nan)
+        found = np.full((len(texts), 2 + 2 * len(CLASSES)), np.nan)
         if self.found.manner.logprobs:
             return found
         first, again = (self._told(texts, turn, ask=False) for turn in (FIRST, AGAIN))
@@ -154,8 +155,11 @@ class EndpointScorer:
             if one is None or two is None or one.logits is None or two.logits is None:
                 continue
             held = float(np.linalg.norm(shares_of(logits + prior) - shares_of(one.logits)))
-            apart, error = drawn_apart(drawn_counts(one, self.settings), drawn_counts(two, self.settings))
-            found[row] = (held, 0.0) if held > _SAME else (apart, error)
+            if held > _SAME:
+                found[row, :2] = held, 0.0
+                continue
+            counts = [drawn_counts(each, self.settings) for each in (one, two)]
+            found[row] = *drawn_apart(*counts), *np.concatenate(counts)
         return found
 
     def prompts(self, texts: Sequence[str]) -> list[Shown]:

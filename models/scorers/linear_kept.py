@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
+from embargo.models import effort
 from embargo.models.content import folder_name, read_sealed, sample_fingerprint, write_manifest
 from embargo.models.drafts import draft_for, put_in_place
 from embargo.models.loading import processes
@@ -85,13 +86,17 @@ def fit_linear_once(
     target = Path(cache_dir) / FOLDER / folder_name(FOLDER, key)
     if target.is_dir():
         with suppress(DataError):
-            return _opened(target, settings, train, trained_until)
-    scorer = fit_linear(texts, labels, settings, trained_until=trained_until)
-    state = scorer.state
+            opened = _opened(target, settings, train, trained_until)
+            effort.found(target)
+            return opened
+    with effort.clocked() as clock:
+        scorer = fit_linear(texts, labels, settings, trained_until=trained_until)
+        state = scorer.state
     # Of several processes one writes; the fit is at hand, so a folder that takes nothing stops nobody.
     if processes.is_main():
         with suppress(OSError), draft_for(target) as draft:
             _write(draft, scorer, state, key)
+            effort.note(draft, clock)
             put_in_place(draft, target)
     return scorer, state
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _HEX, _HEX_DIGITS = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]+")
 
 
 class DamagedError(Exception):
-    """A shard whose bytes are not those that it is named by."""
+    """A shard whose bytes are not those that it is named by, or that has become shorter since it was opened."""
 
 
 def keys_of(text_hashes: Sequence[str]) -> np.ndarray:
@@ -94,11 +94,14 @@ class Shard:
     heads, tails : uint64 arrays, shape (n,)
         Both halves of the keys, ascending.
     logits : float64 array, shape (n, 3)
+    content : mmap or None
+        The whole file; None where the columns lie in memory.
     """
 
     heads: np.ndarray
     tails: np.ndarray
     logits: np.ndarray
+    content: mmap.mmap | None = None
 
     @classmethod
     def saying(cls, logits: np.ndarray, keys: np.ndarray) -> Shard:
@@ -107,7 +110,14 @@ class Shard:
         return cls(keys[order, 0], keys[order, 1], np.broadcast_to(logits, (len(keys), len(CLASSES))))
 
     def find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which of the keys, shape (n, 2), are there, and the logits of those."""
+        """Return which of the keys, shape (n, 2), are there, and the logits of those.
+
+        Raises
+        ------
+        DamagedError
+            If something has cut the file short since it was opened.
+        """
+        self._refuse_cut()
         if not len(self.heads):
             return np.zeros(len(keys), dtype=bool), np.empty((0, len(CLASSES)))
         at = np.minimum(np.searchsorted(self.heads, keys[:, 0]), len(self.heads) - 1)
@@ -123,8 +133,14 @@ class Shard:
 
     @property
     def rows(self) -> Rows:
-        """Copy of all that it holds."""
+        """Copy of all that it holds; DamagedError as of `find`."""
+        self._refuse_cut()
         return Rows(np.column_stack([self.heads, self.tails]).astype(np.uint64), np.array(self.logits, dtype=float))
+
+    def _refuse_cut(self) -> None:
+        # Whoever reads a mapped page that its file no longer has is ended by the system.
+        if self.content is not None and self.content.size() < len(self.content):
+            raise DamagedError
 
 
 def open_shard(folder: Folder, name: str, identity: bytes) -> Shard:
@@ -158,10 +174,10 @@ def open_shard(folder: Folder, name: str, identity: bytes) -> Shard:
         raise DamagedError
     heads, tails = (np.frombuffer(content, dtype="<u8", count=n, offset=start + place * 8 * n) for place in (0, 1))
     logits = np.frombuffer(content, dtype="<f8", offset=start + 16 * n).reshape(n, len(CLASSES))
-    return Shard(heads, tails, logits)
+    return Shard(heads, tails, logits, content)
 
 
-def _mapped(folder: Folder, name: str) -> Any:
+def _mapped(folder: Folder, name: str) -> mmap.mmap:
     if folder.local:
         path = Path(folder.path(name))
     else:
@@ -169,7 +185,8 @@ def _mapped(folder: Folder, name: str) -> Any:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(folder.read(name))
     with path.open("rb") as file:
+        # The map holds the length of the file at this moment, and what is hashed and told by it is no more.
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            return b""  # an empty file cannot be mapped
+        except ValueError as failure:
+            raise DamagedError from failure  # an empty file cannot be mapped

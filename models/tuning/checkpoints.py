@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 import warnings
@@ -21,10 +22,11 @@ from embargo.models.content import json_hash
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training needs to go on: tensors by name, and what JSON can hold."""
+    """What a training needs to go on: tensors by name, what JSON can hold, and the CPU and wall seconds it took."""
 
     tensors: Mapping[str, Any]
     state: Mapping[str, Any]
+    took: tuple[float, float] = (math.nan, math.nan)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -33,10 +35,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     state = json.dumps(checkpoint.state, sort_keys=True, allow_nan=False)
+    took = " ".join(map(repr, checkpoint.took))
     handle, scratch = tempfile.mkstemp(prefix=path.name, dir=path.parent)
     os.close(handle)
     try:
-        save_file(tensors, scratch, metadata={"state": state, "seal": _seal(tensors, state)})
+        save_file(tensors, scratch, metadata={"state": state, "took": took, "seal": _seal(tensors, state + took)})
         Path(scratch).replace(path)
     finally:
         Path(scratch).unlink(missing_ok=True)
@@ -52,9 +55,11 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         with safe_open(path, framework="pt") as file:
             notes = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        state = notes.get("state", "")
-        if notes.get("seal") == _seal(tensors, state):
-            return Checkpoint(tensors=tensors, state=json.loads(state))
+        # A release that did not measure wrote none.
+        state, took = notes.get("state", ""), notes.get("took", "")
+        if notes.get("seal") == _seal(tensors, state + took):
+            cpu, wall = map(float, (took or "nan nan").split())
+            return Checkpoint(tensors=tensors, state=json.loads(state), took=(cpu, wall))
         reason = "its contents do not match its seal"
     except (OSError, SafetensorError) as failure:
         reason = str(failure)

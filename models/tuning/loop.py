@@ -13,7 +13,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models import effort
 from embargo.models.calibration.fitting import calibrated_loss
 from embargo.models.loading import processes
 from embargo.models.loading.batches import LENGTH_STEP, padded_length
@@ -142,8 +143,12 @@ def train(
 def run_passes(loop: Loop, checkpoint: Path, progress: Progress | None = None) -> Trained:
     """Run a loop to its end, as `train` says, from its checkpoint if there is one."""
     model, settings, steps, autocast = loop.model, loop.settings, loop.steps, loop.autocast
-    loop.restore(read_checkpoint(checkpoint))
+    kept, clock = read_checkpoint(checkpoint), effort.Clock()
+    loop.restore(kept)
     state = loop.state
+    if kept is not None:
+        clock.add(kept.took)
+        effort.add_found(kept.took)
     if processes.told_by_main([state.step]) != [state.step]:
         raise ConfigError(f"{checkpoint}: not the same for all processes. Give them one cache folder.")
     while state.epoch < settings.epochs and state.stale < settings.patience:
@@ -160,7 +165,7 @@ def run_passes(loop: Loop, checkpoint: Path, progress: Progress | None = None) -
             state.events.append({"epoch": epoch, "what": "diverged", "kept_epoch": state.best_epoch, **failure.losses})
             break
         if processes.is_main():
-            write_checkpoint(checkpoint, loop.checkpoint())
+            write_checkpoint(checkpoint, replace(loop.checkpoint(), took=clock.taken))
     model.load_state_dict(loop.best, strict=False)
     if progress is not None:
         progress(steps, steps)

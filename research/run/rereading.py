@@ -19,10 +19,12 @@ from embargo.research.run.samples import Samples
 
 # Of the texts that a reader is asked of once more, those that are asked alone too.
 ALONE, ALONE_OF_MODELS = 32, 8
+# Of a reader whose answers vary: how far apart they lie, and may, and how often each class was drawn both times.
+STATED = ("answers_apart", "stated_error", *(f"{turn}_{name}" for turn in ("first", "second") for name in CLASSES))
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
     *(f"{part}_{name}" for part in ("again", "alone", "repeated") for name in CLASSES), "apart_before",
-    "answers_apart", "stated_error",
+    *STATED,
 )  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def asked_again(
     )
     if isinstance(model.scorer, Paid):
         given = cached_logits(model.scorer, asked["text"].tolist(), cache=store).logits
-        told[["answers_apart", "stated_error"]] = model.scorer.stated_errors(asked["text"].tolist(), given)
+        told[list(STATED)] = model.scorer.stated_errors(asked["text"].tolist(), given)
     # Scores of a file read no text, and whoever is paid for each answer is asked one text at a time anyway.
     if not isinstance(model.scorer, ByArticle | Paid):
         few = asked.iloc[: ALONE if config.model.kind in COST_NOTHING else ALONE_OF_MODELS]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.drafts import discard
+from embargo.models.drafts import discard, left_behind
 from embargo.research.cache import alone_in_cache, ledger_folder
 
 # Where the entries of a kind lie, and what they cost to make again.
@@ -30,9 +30,10 @@ KINDS = {
     "computed": ("computed/*", "what chance makes of a run, and findings of its texts; computed again, seconds each"),
     "linear": ("linear/*", "fits of the linear reader; seconds each"),
     "onnx": ("onnx-*", "exported models to score with; made again from adapters"),
-    "adapt": ("adapt/*", "fits that 'embargo adapt' compared; fitted again"),
+    "adapt": ("adapt/*", "what 'embargo adapt' measured of fits; measured again"),
     "leakbench": ("leakbench/*", "worlds that 'embargo leakbench' has carried through; carried through again"),
     "files-read": ("files_read/*", "notes of which files readers of your own opened"),
+    "leftovers": (".embargo-draft-*", "what killed processes left half made; of no use to anybody"),
     "old-scores": ("scores.sqlite.moved", "scores of an earlier version, taken over into the folder of scores"),
 }
 KEPT = {
@@ -102,10 +103,18 @@ def held_in(cache: Path) -> list[Holding]:
     for kind, (pattern, _) in (KINDS | KEPT).items():
         hidden = Path(pattern).name.startswith(".")
         paths = [path for path in cache.glob(pattern) if path.name.startswith(".") == hidden]
+        if kind == "leftovers":
+            paths = _left_in(cache)
         found += sorted((_holding(kind, path) for path in paths), key=lambda one: one.written)
         places |= {cache / Path(pattern).parts[0], *paths}
     rest = [path for path in _inside(cache) if path not in places and not path.name.startswith(".")]
     return found + [_holding(OTHER, path) for path in rest]
+
+
+def _left_in(cache: Path) -> list[Path]:
+    """Return what killed processes left in the rooms of a cache and beside them."""
+    rooms = {(cache / pattern).parent for pattern, _ in KINDS.values()}
+    return [path for room in sorted(rooms) for path in left_behind(room)]
 
 
 def remove(cache: Path, chosen: Sequence[Holding]) -> list[Holding]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from embargo.backtest.leakage import check_rereading
+from embargo.backtest.leakage.rereading import drawn_chance
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.scorers.endpoint import drawn_apart
@@ -100,6 +104,9 @@ def test_a_step_of_a_calibration_is_no_other_answer(articles):
     assert of(one, 0.5).code == of(one, 0.0).code == of(many, 0.02).code == "D9"
 
 
+PARTS, CLASS_AT = ("first", "second"), tuple(enumerate(CLASSES))
+
+
 def asked_twice(rng: np.random.Generator, draws: int, texts: int, changed: bool) -> pd.DataFrame:
     """Draw answers of one model to some texts, and again, of it or of one that thinks otherwise of them."""
     one = rng.dirichlet([0.5, 0.5, 0.5], texts)
@@ -113,7 +120,8 @@ def asked_twice(rng: np.random.Generator, draws: int, texts: int, changed: bool)
     frame[[f"again_{name}" for name in CLASSES]] = again
     at = pd.date_range("2020-01-01", periods=texts, tz="UTC")
     frame = frame.assign(article_id=[f"a{number}" for number in range(texts)], at=at, earned=0.01)
-    return frame.assign(answers_apart=apart, stated_error=error)
+    drawn = {f"{part}_{name}": each[:, at] for part, each in zip(PARTS, counts, strict=True) for at, name in CLASS_AT}
+    return frame.assign(answers_apart=apart, stated_error=error, **drawn)
 
 
 @pytest.mark.parametrize(("draws", "texts"), [(1, 16), (5, 8), (5, 16), (20, 32)])
@@ -127,12 +135,32 @@ def test_honest_draws_are_no_other_answers(draws, texts):
     assert "as far as answers that vary can tell" in check_rereading(frames[0]).detail
 
 
-@pytest.mark.parametrize(("draws", "texts", "least"), [(5, 40, 0.95), (20, 16, 1.0)])
+@pytest.mark.parametrize(
+    ("draws", "texts", "least"), [(3, 32, 0.8), (5, 8, 0.35), (5, 16, 0.8), (5, 40, 1.0), (20, 16, 1.0)]
+)
 def test_draws_of_another_model_are_told_apart(draws, texts, least):
     rng = np.random.default_rng([7_300_032, draws])
     found = [check_rereading(asked_twice(rng, draws, texts, changed=True)) for _ in range(40)]
     assert np.mean([each.code == "D9" and each.verdict == "leak" for each in found]) >= least
-    assert "more than its answers vary" in found[0].detail
+    assert all("more than its answers vary" in each.detail for each in found if each.verdict == "leak")
+
+
+def test_chance_is_that_of_every_way_to_part_the_draws():
+    rng = np.random.default_rng(7_300_034)
+    first, second = (np.array([rng.multinomial(n, [0.5, 0.3, 0.2]) for _ in range(3)]) for n in (3, 4))
+    sums, statistic = [0.0], 0.0
+    for one, two in zip(first, second, strict=True):
+        draws = np.repeat(np.arange(3), one + two)
+        squares = []
+        for chosen in itertools.combinations(range(7), 3):
+            mine = np.bincount(draws[list(chosen)], minlength=3)
+            squares.append(float(((mine / 3 - (one + two - mine) / 4) ** 2).sum()))
+        mean = np.mean(squares)
+        if mean > 0.0:
+            up = [math.ceil(each / mean / 0.05 - 1e-9) for each in squares]
+            statistic += math.ceil(float(((one / 3 - two / 4) ** 2).sum()) / mean / 0.05 - 1e-9)
+            sums = [before + each for before in sums for each in up]
+    assert drawn_chance(first, second) == pytest.approx(np.mean(np.array(sums) >= statistic), abs=1e-12)
 
 
 def test_what_cannot_vary_and_does_is_another_answer_and_symbols_do_not_count_twice():
@@ -141,7 +169,7 @@ def test_what_cannot_vary_and_does_is_another_answer_and_symbols_do_not_count_tw
     wrong.loc[3, "answers_apart"] = 0.2
     finding = check_rereading(wrong)
     assert (finding.code, finding.effect) == ("D9", 1 / 16)
-    far = frame.assign(answers_apart=0.0)
+    far = frame.assign(answers_apart=0.0).drop(columns=["first_bearish"])
     far.loc[3, "answers_apart"] = 3.5 * far.loc[3, "stated_error"]
     assert far.loc[3, "stated_error"] > 0.0
     assert check_rereading(pd.concat([far, *[far.loc[[3]]] * 20], ignore_index=True)).verdict == "pass"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import threadpoolctl
 
 from embargo.data_loaders.errors import DataError
+from embargo.models.content import cached_folder
+from samples.killed_writers import EVENTS
 
 
 def product(shared, item):
@@ -69,6 +72,31 @@ def dies(folder, item):
             return item
         (Path(folder) / f"{item}-{times}").touch()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def makes_a_folder(place, item):
+    """Write a folder of a cache and name its content; be killed at one event of the file system the first time."""
+    room, marker = Path(place) / "adapters", Path(place) / f"killed-{item}"
+    left = item
+
+    def count(event, arguments):
+        nonlocal left
+        if event in EVENTS and any(str(room) in str(argument) for argument in arguments):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if not marker.exists():
+        marker.touch()
+        sys.addaudithook(count)
+
+    def build(folder):
+        for name in ("weights", "words"):
+            (folder / name).write_bytes(np.random.default_rng(item).bytes(10_000))
+        return {"item": item}
+
+    folder, manifest = cached_folder(room, "adapter", {"item": item}, build)
+    return folder.name, manifest
 
 
 def writes_and_waits(folder, item):

@@ -17,7 +17,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import text_hash
 from embargo.models.evaluation.robustness import probe
 from embargo.models.fitting import FittedModel
-from embargo.models.scorers.cache import SCORES, ScoreCache
+from embargo.models.scorers.cache import SCORES, AfreshCache, ScoreCache
 from embargo.models.scorers.endpoint import EndpointScorer
 from embargo.models.scorers.score import score_articles
 from embargo.research.config.adapt import AdaptConfig
@@ -96,7 +96,7 @@ def read_by(
     parts : sequence of Samples
         Those of the plan, or the one of a labelled file.
     cache : Path
-        What is fitted lies in ``adapt`` below it, in one folder for each fit.
+        Of runs; what is measured lies in ``adapt`` below it, in one folder for each fit.
     stages : Stages
 
     Raises
@@ -104,22 +104,23 @@ def read_by(
     EmbargoError
         Whatever keeps the reader from being carried out.
     """
-    once, room = study.experiment.labels.source == "file", cache / "adapt"
+    once = study.experiment.labels.source == "file"
     judged, scored, manifests, fits, articles = [], [], [], [], []
     model: FittedModel | None = None
     with ExitStack() as stack:
-        start = begin(study, reader, plan, parts, room, stages)
+        start = begin(study, reader, plan, parts, cache, stages)
+        store = stack.enter_context(ScoreCache(cache / SCORES))
         shared = None
         for number, part in enumerate(parts, start=1):
             fold = f"{reader}, fold {number} of {len(parts)}"
             if model is None or not once:
                 model = None  # its memory goes before the next one is made
                 shared = lent(shared, start.bases(part)[0], stack)
-                folder = own_folder(room, start.content(part))
-                home = cache if is_bought(start.section) else folder
-                store = stack.enter_context(ScoreCache(home / SCORES))
-                with measured(on_gpu=start.on_gpu) as fitting:
-                    model = start.fit(part, shared, home, store, stages.stage(f"Fit {fold}"))
+                folder = own_folder(cache, start.content(part))
+                is_measured = "fit" in costs_in(folder) or is_bought(start.section)
+                known = ScoreCache(store.path) if is_measured else AfreshCache(store.path)
+                with known, measured(on_gpu=start.on_gpu) as fitting:
+                    model = start.fit(part, shared, cache, known, stages.stage(f"Fit {fold}"))
                 fits.append(_asked(model, part.validation["text"]) or kept(folder, "fit", fitting))
                 manifests.append(model.manifest | {"fold": part.index})
             tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])

@@ -1,14 +1,13 @@
 """What a reader costs: to fit once, for every article after that, and where the cheaper of two changes places.
 
 Seconds are measured in this process and its children while the work is done, never taken from a clock that other work
-shares; money follows from them by the prices of the study, or from the tokens that an endpoint charged for.
+shares. What was made before, by a run or a study, counts as what it took then; money follows from them by the prices of
+the study, or from the tokens that an endpoint charged for.
 """
 
 from __future__ import annotations
 
 import math
-import resource
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from embargo.models.effort import clocked
 from embargo.research.config.adapt import AdaptSection
 
 VOLUMES = (10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
@@ -41,6 +41,8 @@ class Effort:
     charged : float
         Currency that an endpoint charged.
 
+    Seconds are NaN where some of the work was done before, and nobody wrote down what it took.
+
     Examples
     --------
     >>> from embargo.research.studies.adapt import Effort
@@ -58,6 +60,11 @@ class Effort:
 
     def __rmul__(self, times: float) -> Effort:
         return Effort(*(times * value for value in vars(self).values()))
+
+    @property
+    def known(self) -> bool:
+        """Whether all of it was measured."""
+        return math.isfinite(self.cpu)
 
     def money(self, prices: AdaptSection) -> float:
         """Return what it costs in the study's currency."""
@@ -95,17 +102,11 @@ class ReaderCosts:
 @contextmanager
 def measured(*, on_gpu: bool = False) -> Iterator[Effort]:
     """Measure a block: what is yielded is filled in when the block ends."""
-    spent, cpu, wall = Effort(), _cpu(), time.perf_counter()
-    try:
+    spent = Effort()
+    with clocked() as clock:
         yield spent
-    finally:
-        spent.cpu, spent.wall = _cpu() - cpu, time.perf_counter() - wall
-        spent.gpu = spent.wall if on_gpu else 0.0
-
-
-def _cpu() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+    spent.cpu, spent.wall = clock.taken
+    spent.gpu = spent.wall if on_gpu else 0.0
 
 
 def has_gpu() -> bool:

@@ -1,14 +1,14 @@
 """Where a reader of the study is fitted, and what that took: on the folds of a run, or on an undated file.
 
-What a fit leaves lies in a folder of its own with what the fit and the scoring took. A folder whose costs were never
-written belongs to a study that was killed while it fitted: it is emptied, so that no cost is taken from half of the
-work. What was bought is kept where runs keep it, and paid for once.
+What is fitted and scored lies where runs keep it, so that a study takes what a run has fitted, and a run what a study
+has. What it took to make lies beside it and counts here too, whoever made it. What a study measured itself is kept in a
+folder for each fit, and until that is written the texts that a fit scores are scored afresh: no cost is taken from half
+of the work, and none is paid twice.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -31,6 +31,8 @@ from embargo.research.run.samples import Samples, early_samples
 from embargo.research.run.world import content_of
 from embargo.research.studies.adapt.costs import Effort, has_gpu, measured, spent_from
 
+# In the cache: a folder for each fit.
+ROOM = "adapt"
 COSTS = "costs.json"
 # What these answer is bought or was given: they are not asked again for the sake of a measurement.
 BOUGHT = frozenset({"endpoint", "scores"})
@@ -73,12 +75,12 @@ class Fitting:
         return base_of(self.plan, part), teacher_base_of(self.plan, part)
 
     def fit(
-        self, part: Samples, shared: SharedBase | None, folder: Path, store: ScoreCache, advance: Advance
+        self, part: Samples, shared: SharedBase | None, cache: Path, store: ScoreCache, advance: Advance
     ) -> FittedModel:
         """Fit and calibrate the reader on a part."""
         if self.plan is not None:
-            return fit_fold(self.plan, part, shared, folder, store, advance)
-        own: dict[str, Any] = {"cache_dir": folder, "cache": store, "progress": advance}
+            return fit_fold(self.plan, part, shared, cache, store, advance)
+        own: dict[str, Any] = {"cache_dir": cache, "cache": store, "progress": advance}
         taught_by = self.section.teacher
         if taught_by is None:
             return fit_scorer(**self._told(part, self.section, self.base), **own, base=self.base, shared=shared)
@@ -133,7 +135,7 @@ def on_gpu(section: ReaderSection) -> bool:
 
 
 def begin(
-    study: AdaptConfig, reader: str, plan: Plan | None, parts: Sequence[Samples], room: Path, stages: Stages
+    study: AdaptConfig, reader: str, plan: Plan | None, parts: Sequence[Samples], cache: Path, stages: Stages
 ) -> Fitting:
     """Make the built-in bases that a reader and its teacher start from, and measure what that takes.
 
@@ -144,8 +146,8 @@ def begin(
     plan : Plan or None
         The reader's own; None without prices.
     parts : sequence of Samples
-    room : Path
-        Where fits have their folders.
+    cache : Path
+        Of runs.
     stages : Stages
 
     Raises
@@ -173,12 +175,12 @@ def begin(
         if plan is not None:
             labelled = early_samples(plan.config, plan.world, plan.parts[0].fold.train_end)
         told["labels"] = labelled[["text", "label"]]
-    folder = own_folder(room, content_of(**told))
+    folder = own_folder(cache, content_of(**told))
     with measured(on_gpu=has_gpu()) as making:
         if plan is not None:
-            start = replace(start, plan=with_base(plan, plan.parts[0].fold.train_end, folder, stages))
+            start = replace(start, plan=with_base(plan, plan.parts[0].fold.train_end, cache, stages))
         else:
-            bases = {name: make_base(name, corpus, labelled, seed=seed, cache=folder, stages=stages) for name in made}
+            bases = {name: make_base(name, corpus, labelled, seed=seed, cache=cache, stages=stages) for name in made}
             own = [bases[str(each.base)] if each.made_here else None for each in readers]
             start = replace(start, base=own[0] or base, teacher=(own[1] if len(own) > 1 else None) or teacher)
     return replace(start, spent=kept(folder, "fit", making))
@@ -190,11 +192,9 @@ def is_bought(section: ReaderSection) -> bool:
     return section.kind in BOUGHT or (taught_by is not None and taught_by.kind in BOUGHT)
 
 
-def own_folder(room: Path, content: str) -> Path:
-    """Return the folder of what is made from this content, emptied where a kill left half of it."""
-    folder = room / content[:24]
-    if folder.is_dir() and not (folder / COSTS).is_file():
-        shutil.rmtree(folder)
+def own_folder(cache: Path, content: str) -> Path:
+    """Return the folder of what was measured of what is made from this content."""
+    folder = cache / ROOM / content[:24]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -202,8 +202,8 @@ def own_folder(room: Path, content: str) -> Path:
 def kept(folder: Path, name: str, spent: Effort) -> Effort:
     """Return what some work took when it was first done, and write it down if that was now."""
     known = costs_in(folder)
-    if name in known:
-        return known[name]
+    if name in known or not spent.known:
+        return known.get(name, spent)
     partial = folder / f".{COSTS}.partial"
     write_json(partial, {key: vars(each) for key, each in (known | {name: spent}).items()})
     partial.replace(folder / COSTS)

@@ -236,7 +236,7 @@ def _row(desk: _Desk, name: str, done: _Done, probs: np.ndarray, labels: np.ndar
         trust_note=note,
         **figures_of(probs, labels, groups, study.experiment.statistics, study.experiment.seed),
     )
-    if unknown := _unknown_costs(section):
+    if unknown := _unknown_costs(section) or ("" if costs.fit.known else "made before what it took was written down"):
         row = replace(row, costs_note=unknown)
     else:
         row = replace(

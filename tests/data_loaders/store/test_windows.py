@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,19 @@ def test_a_list_that_leaves_an_article_out_is_found_by_a_check(archive: Store) -
     archive._folder.write(entry.path.replace(".parquet", LIST_SUFFIX), article_lists.encoded(short, entry.sha256))
     (damage,) = archive.check().damaged
     assert "not the list of its file" in damage.reason
+
+
+def test_a_list_that_is_cut_while_it_is_held_ends_no_process(archive: Store) -> None:
+    """Whoever reads a mapped page that its file has lost is ended by the system."""
+    entry = archive.batches()[7].files[0]
+    found = article_lists.read_list(archive._folder, entry)
+    assert found is not None
+    before = found.articles.tolist()
+    os.truncate(Path(archive.root) / entry.path.replace(".parquet", LIST_SUFFIX), 0)
+    reader = os.fork()
+    if not reader:
+        os._exit(0 if found.articles.tolist() == before else 1)
+    assert os.waitpid(reader, 0)[1] == 0
 
 
 def test_lists_go_with_their_files(archive: Store) -> None:

@@ -17,6 +17,7 @@ from samples.endpoint_readers import KEY, TEXTS, expected, scorer_of, settings, 
 from servers.loopback import Loopback
 from servers.openai_service import OpenAiService, refusal, shares_of, words
 
+from embargo.backtest.leakage.rereading import drawn_chance
 from embargo.data_loaders.errors import ConfigError, EmbargoError, LeakError, MissingPartError, ServiceError
 from embargo.models import EndpointSettings, ScoreCache, fit_scorer
 from embargo.models.content import text_hash
@@ -373,7 +374,10 @@ def test_a_reader_that_draws_states_how_far_its_answers_may_lie_apart(tmp_path, 
         scorer.asked_again(texts[20:])
         turned = scorer.stated_errors(texts[20:], kept[20:])
     assert np.isnan(honest[20:]).all()
-    mean = [np.sum(apart**2) / np.sum(error**2) for apart, error in (honest[:20].T, turned.T)]
+    honest, turned, drawn = honest[:20, :2], turned[:, :2], honest[:20, 2:]
+    assert (drawn.reshape(-1, 2, 3).sum(axis=2) == 4).all()
+    assert drawn_chance(drawn[:, :3], drawn[:, 3:]) > 1e-3
+    mean = [np.sum(apart**2) / np.sum(error**2) for apart, error in (honest.T, turned.T)]
     assert mean[0] < 2.0 < mean[1]
     # What was kept but is not what was answered cannot be a matter of chance.
     other = scorer.stated_errors(texts[:2], kept[:2] + np.array([0.1, 0.0, 0.0]))

@@ -143,6 +143,41 @@ def test_a_damaged_shard_is_told_once_and_its_scores_are_computed_anew(tmp_path,
         assert cache.get_many("a", ["t3"])["t3"].tolist() == (first["t3"] + 1.0).tolist()
 
 
+def _cut_while_open(path: Path, length: int) -> None:
+    """End well if a shard that was cut after it was opened is told and made again; the system ends it otherwise."""
+    stored = rows(0, 4096)
+    with ScoreCache(path) as writer:
+        writer.put_many("a", stored)
+    with ScoreCache(path) as cache:
+        assert len(cache.get_many("a", list(stored))) == 4096
+        [shard] = shards(path)
+        os.truncate(shard, length)
+        with pytest.warns(RuntimeWarning, match=rf"{shard.name}.*computed anew"):
+            assert cache.get_many("a", list(stored)) == {}
+        cache.put_many("a", stored)
+        assert len(cache.get_many("a", list(stored))) == 4096
+
+
+@pytest.mark.parametrize("length", [0, 64, 4096, 100_000])
+def test_a_shard_that_is_cut_while_it_is_open_ends_no_process(tmp_path, length):
+    reader = multiprocessing.get_context("fork").Process(target=_cut_while_open, args=(tmp_path / "scores", length))
+    reader.start()
+    reader.join(60)
+    assert reader.exitcode == 0
+
+
+def test_merging_leaves_a_shard_that_was_cut_while_it_was_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MERGED", 3)
+    path = tmp_path / "scores"
+    with ScoreCache(path) as cache:
+        for start in (0, 10):
+            cache.put_many("a", rows(start, start + 10))
+        os.truncate(shards(path)[0], 64)
+        with pytest.warns(RuntimeWarning, match="computed anew"):
+            cache.put_many("a", rows(20, 30))
+        assert len(cache.get_many("a", list(rows(0, 30)))) == 20
+
+
 def test_what_is_computed_anew_of_a_damaged_shard_stays(tmp_path):
     """The same rows have the same name; whoever saw the damage must not delete what has come in its place."""
     path, first = tmp_path / "scores", rows(0, 40)

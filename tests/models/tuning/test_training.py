@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.calibration.fitting import calibrated_loss
+from embargo.models.effort import NOTE
 from embargo.models.loading.load import device
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
@@ -238,14 +239,20 @@ def test_a_killed_training_goes_on_to_the_same_bits(base, tmp_path, method):
     killed = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
     adapters = tmp_path / "killed" / "adapters"
-    assert list(adapters.glob(".training-*.safetensors"))
+    [path] = adapters.glob(".training-*.safetensors")
     assert not list(adapters.glob("adapter-*"))
+    kept = read_checkpoint(path)
+    assert 0.0 < kept.took[0] < 600.0
+    write_checkpoint(path, replace(kept, took=(1000.0, 2000.0)))
     seen = []
     resumed = run(base, tmp_path / "killed", settings, progress=lambda done, _total: seen.append(done))
     assert seen[0] == 2 * steps + 1, "it did not go on from the end of the second pass"
     assert resumed.identity == whole.identity
     assert resumed.manifest == whole.manifest
     assert not list(adapters.glob(".training-*"))
+    cpu, wall = json.loads((resumed.path / NOTE).read_text())
+    assert 1000.0 < cpu < 1600.0, "what it took before it was killed counts"
+    assert wall > 2000.0
 
 
 def test_a_damaged_checkpoint_is_noticed_and_training_starts_over(base, tmp_path, undisturbed, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from samples import engine_tasks as tasks
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.models.content import folder_hashes
 from embargo.research.engine.choice import Auto, engine_of
 from embargo.research.engine.cluster import Ray
 from embargo.research.engine.keepers import RETRIES, Serial
@@ -100,6 +101,21 @@ def test_warnings_are_given_here(engine):
 
 def test_a_killed_process_is_replaced_and_its_task_done_again(there, tmp_path):
     assert there.map(tasks.dies, [0, RETRIES, 1, 0], str(tmp_path)) == [0, RETRIES, 1, 0]
+
+
+def test_what_a_process_leaves_that_is_killed_while_it_writes_harms_nobody(two, tmp_path):
+    whole, place, moments = tmp_path / "whole", tmp_path / "killed", list(range(0, 14, 2))
+    for folder in (whole, place):
+        folder.mkdir()
+    for moment in moments:
+        (whole / f"killed-{moment}").touch()  # nobody is
+    expected = Serial().map(tasks.makes_a_folder, moments, str(whole))
+    assert two.map(tasks.makes_a_folder, moments, str(place)) == expected
+    assert len(list(place.glob("killed-*"))) == len(moments)
+    names = sorted(path.name for path in (place / "adapters").iterdir())
+    assert names == sorted(name for name, _ in expected), "what the dead left is there still"
+    for name, _ in expected:
+        assert folder_hashes(place / "adapters" / name) == folder_hashes(whole / "adapters" / name)
 
 
 def test_a_task_that_always_dies_is_given_up_and_named(there, tmp_path):

@@ -21,6 +21,7 @@ from samples.wording import banned_in, unsided_in_page, unsided_in_terminal, wor
 
 from embargo.backtest.leakage import Finding
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.models.effort import NOTE
 from embargo.models.scorers.majority import MajorityScorer
 from embargo.research.cache import ledger_folder
 from embargo.research.config.adapt import AdaptConfig, AdaptSection, load_adapt, parse_adapt
@@ -47,7 +48,7 @@ from embargo.research.studies.adapt import (
     render_page,
 )
 from embargo.research.studies.adapt.charts import quality_chart, volume_chart
-from embargo.research.studies.adapt.fits import COSTS, own_folder
+from embargo.research.studies.adapt.fits import COSTS
 from embargo.research.studies.adapt.judgement import enough_resamples, same_items, trust_of
 from embargo.research.studies.adapt.rows import between
 
@@ -71,6 +72,9 @@ READERS: dict[str, Any] = {
     "line": {"kind": "linear"},
     "lost": {"kind": "transformer", "base": "no/such-base-anywhere"},
 }
+
+
+TWO = {name: READERS[name] for name in ("majority", "line")}
 
 
 def study_of(readers: Mapping[str, Any] = READERS, **changed: Any) -> AdaptConfig:
@@ -162,7 +166,6 @@ def test_costs_are_measured_once_and_a_study_goes_on_where_it_was_killed(
     killed = rooms[0]
     kept = {room: (room / COSTS).read_text() for room in rooms[1:]}
     (killed / COSTS).unlink()
-    (killed / "half an adapter").write_text("")
     again = carried(study_of(), tmp_path)
     assert again.folder.name == found.folder.name
     assert [(row.name, row.accuracy, row.sharpe) for row in again.rows] == [
@@ -170,7 +173,47 @@ def test_costs_are_measured_once_and_a_study_goes_on_where_it_was_killed(
     ]
     assert {room: (room / COSTS).read_text() for room in rooms[1:]} == kept
     assert (killed / COSTS).is_file()
-    assert not (killed / "half an adapter").exists()
+
+
+def test_a_study_and_a_run_take_what_either_has_fitted(
+    found: Adaptation, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBARGO_LEDGER", str(desk / "ledger"))
+    config = study_of().config_of("line")
+    shutil.copytree(desk / "cache", tmp_path / "studied" / "cache")
+    after_a_study = fits_of(tmp_path / "studied")
+    run = execute(config, out=tmp_path / "studied" / "single", cache=tmp_path / "studied" / "cache", stages=Quiet())
+    assert fits_of(tmp_path / "studied") == after_a_study
+    assert len(after_a_study) == 2, "a fold was fitted twice, or none at all"
+    manifest = json.loads((run.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert [model["n_scored"] for model in manifest["models"]] == [0, 0], "news that the study had scored"
+
+    execute(config, out=tmp_path / "single", cache=tmp_path / "cache", stages=Quiet())
+    after_a_run = fits_of(tmp_path)
+    assert after_a_run.keys() == after_a_study.keys()
+    again = carried(study_of(TWO), tmp_path)
+    assert fits_of(tmp_path) == after_a_run
+    told = row_of(again, "line")
+    assert (told.accuracy, told.sharpe) == (row_of(found, "line").accuracy, row_of(found, "line").sharpe)
+    took = [
+        json.loads((fit / NOTE).read_text(encoding="ascii"))[0] for fit in (tmp_path / "cache" / "linear").iterdir()
+    ]
+    assert told.fit_cpu is not None
+    assert told.fit_cpu > np.mean(took) > 0.0, "what was fitted before costs what it cost then"
+
+
+def test_what_nobody_wrote_down_is_no_cost(tmp_path: Path) -> None:
+    study = study_of(TWO)
+    execute(study.config_of("line"), out=tmp_path / "single", cache=tmp_path / "cache", stages=Quiet())
+    for fit in (tmp_path / "cache" / "linear").iterdir():
+        (fit / NOTE).unlink()
+    told = row_of(carried(study, tmp_path), "line")
+    assert (told.fit_cpu, told.fit_cost, told.article_cost) == (None, None, None)
+    assert "before" in told.costs_note
+
+
+def fits_of(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "cache" / "linear").iterdir()}
 
 
 def test_fitting_costs_more_than_counting_words(found: Adaptation) -> None:
@@ -514,16 +557,6 @@ def test_earning_more_is_said_beside_and_volume_turns_the_choice() -> None:
     assert "But dear is shown to have a higher Sharpe ratio on the same bars" in told
     assert "That cheap earns anything after costs is not shown" in told
     assert recommend(rows, pairs, AdaptSection(articles=100_000), significance=0.05).take == "dear"
-
-
-def test_a_folder_without_costs_is_no_folder_of_ours_to_keep(tmp_path: Path) -> None:
-    folder = own_folder(tmp_path, "a" * 64)
-    (folder / "half").write_text("")
-    assert not (own_folder(tmp_path, "a" * 64) / "half").exists()
-    (folder / COSTS).write_text("{}")
-    (folder / "whole").write_text("")
-    assert (own_folder(tmp_path, "a" * 64) / "whole").exists()
-    shutil.rmtree(folder)
 
 
 def test_a_reader_whose_cost_nobody_knows_is_drawn_over_all_costs() -> None:

@@ -127,6 +127,29 @@ def test_nothing_is_removed_while_another_process_uses_the_cache(cache: Path) ->
     assert embargo("clean", "--cache", cache, "--kind", "adapters", "--yes").exit_code == 0
 
 
+def test_what_killed_processes_left_is_counted_and_removed(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    killed = os.fork()
+    if not killed:
+        with draft_for(cache / "adapters" / "adapter-1") as draft:
+            (draft / "weights").write_text("0123456789")
+            os._exit(9)  # a kill leaves the draft, and takes its lock away
+    os.waitpid(killed, 0)
+    (cache / "computed").mkdir()
+    (cache / "computed" / ".ab12.json.4711.0f0f0f0f").write_text("0123456789")
+    (cache / "computed" / ".notes").write_text("of somebody else")
+    with draft_for(cache / "onnx-1") as held:
+        left = [each for each in held_in(cache) if each.kind == "leftovers"]
+        assert [each.path.parent.name for each in left] == ["adapters", "computed"]
+        assert min(each.size for each in left) >= 10
+        shown = embargo("clean", "--cache", cache)
+        assert "leftovers" in shown.stdout
+        assert embargo("clean", "--cache", cache, "--kind", "leftovers", "--yes").exit_code == 0
+        assert held.is_dir()
+    assert files(cache) == {"computed/.notes"}
+    assert list((cache / "adapters").iterdir()) == []
+
+
 def test_drafts_that_are_held_stay_and_what_a_kill_left_half_removed_is_swept_up(tmp_path: Path) -> None:
     place = tmp_path / "cache" / "adapters"
     with draft_for(place / "adapter-1") as draft:
