@@ -19,6 +19,7 @@ import typer
 from embargo.data_loaders.errors import ConfigError, EmbargoError
 from embargo.data_loaders.threads import one_thread
 from embargo.research.cache import cache_folder
+from embargo.research.cli.entry import INTERRUPTED
 from embargo.research.interrupts import heeding_interrupts, raise_if_lost
 from embargo.research.plain import plain
 from embargo.research.progress import escaped
@@ -33,7 +34,6 @@ FAILED = 1
 MISUSED = 2
 LEAK_FOUND = 3
 BAD_DATA = 4
-INTERRUPTED = 130
 
 # Where no terminal says how wide it is, tables are written for a file: unwrapped, at a width most of them fit.
 WIDTH_OF_FILES = 132

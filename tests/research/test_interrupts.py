@@ -114,3 +114,20 @@ def test_an_error_without_an_interrupt_stays_what_it_is() -> None:
 
     with pytest.raises(ImportError, match="no such library"):
         command()
+
+
+def test_an_interrupt_while_the_command_line_is_loaded_shows_no_traceback(tmp_path: Path) -> None:
+    script = tmp_path / "command.py"
+    script.write_text(
+        "import signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "sys.argv = ['embargo', 'runs']\n"
+        "from embargo.research.cli.entry import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
