@@ -446,8 +446,8 @@ def session_labels_of(
             else "Name the zone in which it is midnight with 'timezone'"
         )
         raise DataError(
-            f"{where}, row {row}: {values.loc[row]} carries a time of day, so it is no trading day. {zone}, or set bar to "
-            "an intraday length."
+            f"{where}, row {row}: {values.loc[row]} carries a time of day, so it is no trading day. {zone}, or set "
+            "bar to an intraday length."
         )
     days: pd.Series = labels.astype("datetime64[us]")
     return days
