@@ -1,4 +1,4 @@
-"""Folders in the making: assembled hidden beside their place, and swept up when their maker was killed.
+"""Folders and files in the making: assembled hidden beside their place, and swept up when their maker was killed.
 
 A maker holds a lock on its draft, and the system takes the lock away when the process ends, however it ends: a draft
 that nobody holds is litter, one that is held is left alone. What a kill left between the two renames that put one
@@ -38,10 +38,39 @@ def draft_for(target: Path) -> Iterator[Path]:
         with suppress(OSError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
-        yield draft
+        with naming(target):
+            yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         os.close(held)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield where to write a file that is in its place, whole, when the block ends well, else what was there stays.
+
+    What is no file, such as a terminal or a pipe, is written to as it stands; a link stays one.
+    """
+    place = Path(os.path.realpath(target))
+    if place.exists() and not place.is_file():
+        yield place
+        return
+    with draft_for(place) as draft:
+        yield draft / place.name
+        (draft / place.name).replace(place)
+
+
+@contextmanager
+def naming(place: Path) -> Iterator[None]:
+    """Let errors of a block say what was written where the system does not: a full disk names no file."""
+    try:
+        yield
+    except OSError as failure:
+        # Those of a kind of their own, such as of a connection, are not about what is written.
+        if type(failure) is OSError and failure.filename is None:
+            failure.strerror = failure.strerror or str(failure)
+            failure.filename = str(place)
+        raise
 
 
 def put_in_place(draft: Path, target: Path) -> None:

@@ -1,8 +1,9 @@
 """A Ctrl-C that is not lost.
 
 Python throws away an exception that is raised in the finaliser of an object, in a callback of the collector or in some
-callbacks of extensions: a Ctrl-C that meets one is printed as ignored, and the job goes on for its hours. So it is
-remembered, and raised again where the job next tells how far it is.
+callbacks of extensions: a Ctrl-C that meets one is printed as ignored, and the job goes on for its hours. An extension
+that is being loaded makes an error of its own of it. So it is remembered, and raised again where the job next tells how
+far it is, or fails.
 """
 
 from __future__ import annotations

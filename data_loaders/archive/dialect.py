@@ -18,6 +18,14 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# How files begin that are no texts at all, whatever their name says.
+_OTHER_FORMATS = (
+    (b"PK\x03\x04", "a workbook or a zip. Save a workbook's sheet as CSV; give a zip its own ending, .zip."),
+    (b"\xd0\xcf\x11\xe0", "a workbook. Save its sheet as CSV."),
+    (b"PAR1", "parquet. Give it its own ending, .parquet."),
+    (b"\x1f\x8b", "a gzip. Give it its own ending, such as .csv.gz."),
+    (b"\x28\xb5\x2f\xfd", "Zstandard. Give it its own ending, such as .csv.zst."),
+)
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,9 @@ def encoding_hint(first: bytes, encoding: str | None) -> str:
     """Say what to do about bytes that are no text of the encoding they were read in, given how the file begins."""
     if (name := marked_encoding(first)) is not None:
         return f"It begins like {name.upper()}: set encoding = {name!r}."
+    for mark, told in _OTHER_FORMATS:
+        if first.startswith(mark):
+            return f"It begins like {told}"
     if encoding is None:
         return "Name its encoding, such as encoding = 'cp1252' (Windows, western Europe) or 'utf-16'."
     return f"It is not all {encoding}: name another encoding, or mend the file."

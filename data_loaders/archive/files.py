@@ -42,7 +42,7 @@ _UNPACKED: dict[str, Callable[[Any], Any]] = {
     ".xz": lzma.open,
     ".zst": lambda stream: io.BufferedReader(pa.CompressedInputStream(stream, "zstd")),
 }
-_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
+_WORKBOOKS = dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), "workbook")
 _DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 # What readers raise on bytes they cannot make sense of, besides: metadata that name no type, zone or column, say.
 _UNREADABLE = (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, RecursionError, MemoryError)
@@ -92,7 +92,8 @@ def _kind(name: str, formats: dict[str, str]) -> tuple[str, str] | None:
 
 def _hidden(name: str) -> bool:
     steps = PurePosixPath(name).parts
-    return any(step == "__MACOSX" or (step.startswith(".") and step != "..") for step in steps)
+    # A spreadsheet that is open leaves ~$ files beside its workbooks.
+    return any(step == "__MACOSX" or (step.startswith((".", "~$")) and step != "..") for step in steps)
 
 
 def _members(file: Path, formats: dict[str, str]) -> Iterator[Table]:
@@ -129,7 +130,7 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     path : str or Path
         A table, plain or packed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``; a ``.zip`` of them; or a folder of either.
         Hidden files and files with other endings are passed over in folders and zips, and so is ``.json`` beside tables
-        of another format, which it often describes.
+        of another format, which it often describes; a workbook is not, as it may hold a part of the archive.
     formats : dict
         Ending to format.
     dialect : Dialect
@@ -140,7 +141,7 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     MissingPartError
         If nothing is there, or the folder or zip holds no table.
     DataError
-        If the format is unknown, formats are mixed, or a zip is damaged or encrypted.
+        If the format is unknown, formats are mixed, one is a workbook, or a zip is damaged or encrypted.
     ConfigError
         If the dialect does not go with the format.
     """
@@ -148,19 +149,15 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     if not path.exists():
         raise MissingPartError(f"no file or folder {path}. Check the path; relative ones start at the working folder.")
     known = f"{', '.join(sorted(formats))} (plain, or packed as {', '.join(sorted(_UNPACKED))} or in a .zip)"
+    looked_for = _WORKBOOKS | formats
     if path.is_file():
-        found = list(_parts_in(path, formats))
+        found = list(_parts_in(path, looked_for))
         if not found and path.suffix.lower() != ".zip":
-            if path.suffix.lower() in _WORKBOOKS:
-                raise DataError(
-                    f"{path}: a workbook is not read. Save its sheet as CSV (in Excel: Save as, 'CSV UTF-8'); dates, "
-                    "decimal commas and separators may stay as the spreadsheet writes them, for the settings say them "
-                    "and 'embargo init' proposes those."
-                )
             raise DataError(f"{path}: format {path.suffix!r} is unknown. Use one of {known}.")
     else:
         files = sorted(file for file in path.rglob("*") if not _hidden(str(file.relative_to(path))) and file.is_file())
-        found = [part for file in files for part in _parts_in(file, formats)]
+        found = [part for file in files for part in _parts_in(file, looked_for)]
+    _refuse_workbooks(found)
     if not found:
         raise MissingPartError(f"{path}: the {'zip' if path.is_file() else 'folder'} holds no {known} file.")
     found = [part for part in found if part.format != "json"] or found
@@ -169,6 +166,19 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
         raise DataError(f"{path}: the archive mixes {mixed} files. Point to one format.")
     dialect.check_fits(str(path), mixed[0])
     return [replace(part, dialect=dialect) for part in found] if dialect.told else found
+
+
+def _refuse_workbooks(found: Sequence[Table]) -> None:
+    """Refuse an archive of which a part would be left out without a word."""
+    books = [part for part in found if part.format == "workbook"]
+    if not books:
+        return
+    beside = ", or move it away from the tables beside it" if len(books) < len(found) else ""
+    raise DataError(
+        f"{books[0]}: a workbook is not read. Save its sheet as CSV (in Excel: Save as, 'CSV UTF-8'){beside}; dates, "
+        "decimal commas and separators may stay as the spreadsheet writes them, for the settings say them and 'embargo "
+        "init' proposes those."
+    )
 
 
 @contextmanager

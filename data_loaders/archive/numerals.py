@@ -12,6 +12,8 @@ import pandas as pd
 
 from embargo.data_loaders.archive.dialect import Dialect
 
+# Nobody writes 0,123 for 123: a nought before the sign says that it is the decimal one.
+FIRST_GROUP = r"[1-9]\d{0,2}"
 # A space between groups is often one that no line is broken at, and an apostrophe a typographic one.
 _GROUP_SIGNS = {" ": "[ \u00a0\u202f]", "'": "['\u2019]"}
 
@@ -47,7 +49,7 @@ def plain_numerals(values: pd.Series, dialect: Dialect) -> pd.Series:
     whole, group = r"\d+", None
     if dialect.thousands is not None:
         group = _GROUP_SIGNS.get(dialect.thousands, re.escape(dialect.thousands))
-        whole = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+)"
+        whole = rf"(?:{FIRST_GROUP}(?:{group}\d{{3}})+|\d+)"
     fits = (
         text.str.fullmatch(rf"[-+]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?").fillna(False).astype(bool)
     )
@@ -68,14 +70,16 @@ def numeral_hint(cell: str, dialect: Dialect) -> str:
     "If its comma is the decimal sign, set decimal = ','."
     """
     bare, decimal = cell.strip().lstrip("+-"), dialect.decimal or "."
-    if re.fullmatch(r"\d{1,3},\d{3}", bare) and decimal == "." and dialect.thousands is None:
+    if re.fullmatch(rf"{FIRST_GROUP},\d{{3}}", bare) and decimal == "." and dialect.thousands is None:
         return "If its comma is the decimal sign, set decimal = ','; if it parts thousands, set thousands = ','."
-    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+", bare) and not (decimal == "," and dialect.thousands == "."):
+    if re.fullmatch(rf"{FIRST_GROUP}(?:\.\d{{3}})+,\d+", bare) and not (decimal == "," and dialect.thousands == "."):
         return "If its comma is the decimal sign and points part thousands, set decimal = ',' and thousands = '.'."
     if re.fullmatch(r"\d*,\d+", bare) and decimal == ".":
         return "If its comma is the decimal sign, set decimal = ','."
+    if re.fullmatch(r"\d*\.\d+", bare) and decimal == "," and not re.fullmatch(rf"{FIRST_GROUP}\.\d{{3}}", bare):
+        return "If its point is the decimal sign, leave decimal out; one file has one sign."
     for sign in (".", ",", " ", "'"):
         group = _GROUP_SIGNS.get(sign, re.escape(sign))
-        if sign != decimal and re.fullmatch(rf"\d{{1,3}}(?:{group}\d{{3}})+(?:{re.escape(decimal)}\d*)?", bare):
+        if sign != decimal and re.fullmatch(rf"{FIRST_GROUP}(?:{group}\d{{3}})+(?:{re.escape(decimal)}\d*)?", bare):
             return f"If {sign!r} parts thousands in it, set thousands = {sign!r}."
     return "Mend or filter the row."

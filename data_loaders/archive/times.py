@@ -442,9 +442,14 @@ def session_labels_of(
                 f"{where}, row {row}: {values.loc[row]} is the end of its day, at which a bar closes. Write the day "
                 f"itself, {labels.loc[row]:%Y-%m-%d}; the one after it would put the prices one bar too late."
             )
+        zone = (
+            "Write the day itself, since a count from 1970 leaves no room to name the zone in which it is midnight"
+            if timezone in EPOCHS
+            else "Name the zone in which it is midnight with 'timezone'"
+        )
         raise DataError(
-            f"{where}, row {row}: {values.loc[row]} carries a time of day, so it is no trading day. Name the zone in "
-            "which it is midnight with 'timezone', or set bar to an intraday length."
+            f"{where}, row {row}: {values.loc[row]} carries a time of day, so it is no trading day. {zone}, or set "
+            "bar to an intraday length."
         )
     days: pd.Series = labels.astype("datetime64[us]")
     return days

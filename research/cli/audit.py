@@ -287,6 +287,7 @@ _WRITTEN = {
     "calendar='XNYS', '24/7'": "--calendar XNYS, 24/7",
     "adjusted= says": "--adjusted or --as-traded says",
     "rite the file with commas.": "rite the file with commas, or name a config that says so in place of the file.",
+    "Take prices.select(symbols=...), or give": "Leave the others out of the file of prices, or give",
     "Hand in returns= beside orders=.": "Hand in returns= and orders= of embargo.audit in Python.",
 }
 

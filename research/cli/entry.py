@@ -16,6 +16,7 @@ from embargo.research.plain import PlainStream
 NAME = "embargo"
 # More than a check of a config makes: the first look would be through all that was loaded until then.
 GARBAGE_THRESHOLD = 250_000
+INTERRUPTED = 130
 # Who sets one of these wants another width or other colours than the terminal's own.
 _WISHES = ("FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "TERMINAL_WIDTH", "TTY_COMPATIBLE")
 
@@ -51,10 +52,14 @@ def main() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
     # Every distribution that is installed would be asked whether it watches over the configs.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # Loaded here because typer and rich take longer than the answers above.
-    from embargo.research.cli.commands import app
+    try:
+        # Loaded here because typer and rich take longer than the answers above.
+        from embargo.research.cli.commands import app
 
-    app(prog_name=NAME)
+        app(prog_name=NAME)
+    except KeyboardInterrupt:
+        # Before a command began, or after it ended: there is nothing to tell of.
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _is_ordinary() -> bool:

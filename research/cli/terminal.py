@@ -19,7 +19,8 @@ import typer
 from embargo.data_loaders.errors import ConfigError, EmbargoError
 from embargo.data_loaders.threads import one_thread
 from embargo.research.cache import cache_folder
-from embargo.research.interrupts import heeding_interrupts
+from embargo.research.cli.entry import INTERRUPTED
+from embargo.research.interrupts import heeding_interrupts, raise_if_lost
 from embargo.research.plain import plain
 from embargo.research.progress import escaped
 from embargo.research.screen import Screen
@@ -33,7 +34,6 @@ FAILED = 1
 MISUSED = 2
 LEAK_FOUND = 3
 BAD_DATA = 4
-INTERRUPTED = 130
 
 # Where no terminal says how wide it is, tables are written for a file: unwrapped, at a width most of them fit.
 WIDTH_OF_FILES = 132
@@ -76,7 +76,7 @@ def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]
                 cache_folder(None, held=False)
             try:
                 with one_thread(), heeding_interrupts():
-                    command(*args, **kwargs)
+                    _heedful(command, *args, **kwargs)
             except EmbargoError as failure:
                 complain(str(failure))
                 raise typer.Exit(MISUSED if isinstance(failure, ConfigError) else FAILED) from failure
@@ -95,6 +95,17 @@ def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]
         return guard
 
     return decorate
+
+
+def _heedful(command: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Carry a command out; what fails after Ctrl-C was pressed fails by it, whatever error that was made into."""
+    try:
+        command(*args, **kwargs)
+    except typer.Exit:
+        raise
+    except Exception:
+        raise_if_lost()
+        raise
 
 
 def now() -> pd.Timestamp:

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from embargo.data_loaders.errors import MissingPartError
+from embargo.models.drafts import whole_file
 from embargo.research.pages import formats
 from embargo.research.pages.charts import script_json
 from embargo.research.pages.compact import Columns
@@ -94,9 +95,9 @@ def write_page(page: str, path: str | Path) -> Path:
     target = Path(path)
     if not target.parent.is_dir():
         raise MissingPartError(f"page {target}: folder {target.parent} does not exist; create it first")
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(page, encoding="utf-8", newline="\n")
-    return partial.replace(target)
+    with whole_file(target) as file:
+        file.write_text(page, encoding="utf-8", newline="\n")
+    return target
 
 
 def _template(template: str | Path) -> Template:

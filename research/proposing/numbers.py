@@ -10,27 +10,28 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from embargo.data_loaders.archive.numerals import FIRST_GROUP
 from embargo.research.proposing.columns import texts_of
 from embargo.research.proposing.lines import Setting
 
 _SPACES = "[ \u00a0\u202f]"
 # What a cell looks like, and what follows from it alone: the decimal sign, and the sign between thousands.
 _LOOKS = (
-    (r"\d{1,3}(?:\.\d{3})+,\d+", ",", "."),
-    (r"\d{1,3}(?:,\d{3})+\.\d+", ".", ","),
-    (r"\d{1,3}(?:\.\d{3}){2,}", ",", "."),
-    (r"\d{1,3}(?:,\d{3}){2,}", ".", ","),
-    (rf"\d{{1,3}}(?:{_SPACES}\d{{3}})+,\d+", ",", " "),
-    (rf"\d{{1,3}}(?:{_SPACES}\d{{3}})+\.\d+", ".", " "),
-    (rf"\d{{1,3}}(?:{_SPACES}\d{{3}})+", None, " "),
-    (r"\d{1,3}(?:['\u2019]\d{3})+,\d+", ",", "'"),
-    (r"\d{1,3}(?:['\u2019]\d{3})+\.\d+", ".", "'"),
-    (r"\d{1,3}(?:['\u2019]\d{3})+", None, "'"),
-    (r"(?!\d{1,3},\d{3}$)\d*,\d+", ",", None),
-    (r"(?!\d{1,3}\.\d{3}$)\d*\.\d+", ".", None),
+    (rf"{FIRST_GROUP}(?:\.\d{{3}})+,\d+", ",", "."),
+    (rf"{FIRST_GROUP}(?:,\d{{3}})+\.\d+", ".", ","),
+    (rf"{FIRST_GROUP}(?:\.\d{{3}}){{2,}}", ",", "."),
+    (rf"{FIRST_GROUP}(?:,\d{{3}}){{2,}}", ".", ","),
+    (rf"{FIRST_GROUP}(?:{_SPACES}\d{{3}})+,\d+", ",", " "),
+    (rf"{FIRST_GROUP}(?:{_SPACES}\d{{3}})+\.\d+", ".", " "),
+    (rf"{FIRST_GROUP}(?:{_SPACES}\d{{3}})+", None, " "),
+    (rf"{FIRST_GROUP}(?:['\u2019]\d{{3}})+,\d+", ",", "'"),
+    (rf"{FIRST_GROUP}(?:['\u2019]\d{{3}})+\.\d+", ".", "'"),
+    (rf"{FIRST_GROUP}(?:['\u2019]\d{{3}})+", None, "'"),
+    (rf"(?!{FIRST_GROUP},\d{{3}}$)\d*,\d+", ",", None),
+    (rf"(?!{FIRST_GROUP}\.\d{{3}}$)\d*\.\d+", ".", None),
 )
 # Three figures behind one sign: thousands, or three decimals.
-_EITHER = {",": r"\d{1,3},\d{3}", ".": r"\d{1,3}\.\d{3}"}
+_EITHER = {",": rf"{FIRST_GROUP},\d{{3}}", ".": rf"{FIRST_GROUP}\.\d{{3}}"}
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.models.content import new_folder
-from embargo.research.plain import for_spreadsheet
+from embargo.research.plain import for_spreadsheet, plain
 from embargo.research.records.finished import FinishedRun
 from embargo.research.records.folders import write_json
 from embargo.research.records.run import Run
@@ -23,7 +23,7 @@ from embargo.research.records.run import Run
 Library = Literal["quantstats", "pyfolio", "skfolio"]
 Form = Literal["csv", "xlsx", "parquet"]
 STRATEGY, MARKET = "strategy", "equal_weight"
-_ROWS_OF_SHEET = 1_048_576
+_ROWS_OF_SHEET, _COLUMNS_OF_SHEET = 1_048_576, 16_384
 
 
 def daily_returns(run: FinishedRun) -> pd.DataFrame:
@@ -205,6 +205,10 @@ def _write(tables: Mapping[str, pd.DataFrame], folder: Path, form: Form, run: Ru
         if long:
             rows = f"{len(tables[long[0]]):,} rows, and a sheet holds {_ROWS_OF_SHEET:,}"
             raise DataError(f"{run.folder}: {long[0]} has {rows}. Use --csv or --parquet.")
+        wide = [name for name, table in tables.items() if table.shape[1] > _COLUMNS_OF_SHEET]
+        if wide:
+            columns = f"{tables[wide[0]].shape[1]:,} columns, and a sheet holds {_COLUMNS_OF_SHEET:,}"
+            raise DataError(f"{run.folder}: {wide[0]} has {columns}. Use --csv or --parquet.")
         with pd.ExcelWriter(folder / "run.xlsx", engine="openpyxl") as book:
             for name, table in tables.items():
                 for_sheet(table).to_excel(book, sheet_name=name, index=False)
@@ -213,7 +217,7 @@ def _write(tables: Mapping[str, pd.DataFrame], folder: Path, form: Form, run: Ru
 
 
 def for_sheet(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table as a spreadsheet takes it: no formulas, and instants in UTC without the zone that no cell holds.
+    """Return a table as a workbook takes it: no formulas, no sign that no cell holds, and instants in UTC without zone.
 
     Examples
     --------
@@ -223,8 +227,13 @@ def for_sheet(table: pd.DataFrame) -> pd.DataFrame:
     [Timestamp('2024-01-02 14:30:00'), "'=A1"]
     """
     zoned = [name for name, kind in table.dtypes.items() if isinstance(kind, pd.DatetimeTZDtype)]
-    plain = table.assign(**{str(name): table[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zoned})
-    return for_spreadsheet(plain)
+    cells = table.assign(**{str(name): table[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zoned})
+    # Whoever writes workbooks refuses control signs, which an identity or a source's name may hold.
+    return for_spreadsheet(cells).map(_shown).rename(columns=_shown)
+
+
+def _shown(cell: Any) -> Any:
+    return plain(cell) if isinstance(cell, str) else cell
 
 
 def _about(run: Run) -> dict[str, object]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from embargo.data_loaders.errors import DataError, EmbargoError, MissingPartError
 from embargo.models.content import MANIFEST, folder_hashes, seal_of
-from embargo.models.drafts import draft_for, put_in_place, sweep_up
+from embargo.models.drafts import draft_for, put_in_place, sweep_up, whole_file
 from embargo.research.records.data_worth import data_of
 from embargo.research.records.sealed import damages, is_sealed, read_figures, read_manifest
 from embargo.research.records.seals import seals_in
@@ -39,8 +39,9 @@ def writing(folder: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys; figures that are not finite become null, so that any reader can parse it."""
-    path.write_text(json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    """Write JSON with sorted keys, whole or not at all; figures that are not finite become null, for any reader."""
+    with whole_file(path) as file:
+        file.write_text(json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.models.drafts import naming
 from embargo.research.records.lines import append_line, opened
 from embargo.research.records.windows import LIST, ROWS, TradedWindow, keep_window, windows_in
 
@@ -302,16 +303,17 @@ def record(folder: Path, window: TradedWindow, trial: Trial, returns: np.ndarray
         )
     if trial.window != window.identity:
         raise DataError(f"ledger: trial {trial.name!r} was made on another window than {window.identity}.")
-    keep_window(folder, window)
-    # There before the returns, so that returns without a list are never the mark of a kill.
-    _place(folder, trial.window, LIST).touch()
-    row = np.array([(_key(trial.settings), returns)], dtype=_row(trial.bars))
-    with _place(folder, trial.window, ROWS).open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        whole = os.fstat(file.fileno()).st_size
-        file.truncate(whole - whole % row.itemsize)
-        file.write(row.tobytes())
-    append_line(_place(folder, trial.window, LIST), json.dumps(asdict(trial), sort_keys=True))
+    with naming(folder):
+        keep_window(folder, window)
+        # There before the returns, so that returns without a list are never the mark of a kill.
+        _place(folder, trial.window, LIST).touch()
+        row = np.array([(_key(trial.settings), returns)], dtype=_row(trial.bars))
+        with _place(folder, trial.window, ROWS).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            whole = os.fstat(file.fileno()).st_size
+            file.truncate(whole - whole % row.itemsize)
+            file.write(row.tobytes())
+        append_line(_place(folder, trial.window, LIST), json.dumps(asdict(trial), sort_keys=True))
 
 
 def _key(settings: str) -> bytes:

@@ -276,6 +276,9 @@ def _parts(value: Any) -> list[Any]:
 
 
 def _add_array(digest: Any, array: np.ndarray) -> None:
+    # What such an array holds beside its bytes, a mask or names of fields, would be left out.
+    if isinstance(array, np.ma.MaskedArray) or array.dtype.names is not None:
+        raise TypeError("an array that is masked or has fields cannot be hashed by its content")
     if array.dtype.hasobject:
         if not all(isinstance(each, str) for each in array.flat):
             raise TypeError("an array of objects other than texts cannot be hashed by its content")
@@ -295,6 +298,9 @@ def _add_column(digest: Any, column: Any) -> None:
     if isinstance(column, (pd.Series, pd.Index)):
         _add(digest, column.name)
     digest.update(str(column.dtype).encode())
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        # Their order decides how rows are sorted and grouped.
+        _add(digest, [column.dtype.categories, column.dtype.ordered])
     if isinstance(column.dtype, pd.StringDtype):
         _add_texts(digest, pa.array(column, type=pa.large_string(), from_pandas=True))
         return

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
+from embargo.data_loaders.errors import DataError
+from embargo.research.cli.terminal import guarded
 from embargo.research.interrupts import heeding_interrupts, raise_if_lost
 from embargo.research.progress import shown
 from embargo.research.screen import Screen
@@ -86,3 +89,45 @@ def test_a_command_ends_by_an_interrupt_that_was_lost(tmp_path: Path) -> None:
     assert "Exception ignored" in ended.stderr
     assert "Interrupted. Nothing was written." in ended.stderr
     assert not ended.stdout
+
+
+def test_an_interrupt_of_which_an_extension_makes_its_own_error_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    @guarded("Nothing was written.")
+    def command(error: Exception) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise error from None
+
+    # As numpy and scipy do while they are loaded.
+    for error, status in ((ImportError("initialization failed"), 130), (DataError("torn"), 130), (typer.Exit(3), 3)):
+        with pytest.raises(typer.Exit) as ended:
+            command(error)
+        assert ended.value.exit_code == status
+        assert ("Interrupted. Nothing was written." in capsys.readouterr().err) == (status == 130)
+
+
+def test_an_error_without_an_interrupt_stays_what_it_is() -> None:
+    @guarded("Nothing was written.")
+    def command() -> None:
+        raise ImportError("no such library")
+
+    with pytest.raises(ImportError, match="no such library"):
+        command()
+
+
+def test_an_interrupt_while_the_command_line_is_loaded_shows_no_traceback(tmp_path: Path) -> None:
+    script = tmp_path / "command.py"
+    script.write_text(
+        "import signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "sys.argv = ['embargo', 'runs']\n"
+        "from embargo.research.cli.entry import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

@@ -204,9 +204,7 @@ def kept(folder: Path, name: str, spent: Effort) -> Effort:
     known = costs_in(folder)
     if name in known or not spent.known:
         return known.get(name, spent)
-    partial = folder / f".{COSTS}.partial"
-    write_json(partial, {key: vars(each) for key, each in (known | {name: spent}).items()})
-    partial.replace(folder / COSTS)
+    write_json(folder / COSTS, {key: vars(each) for key, each in (known | {name: spent}).items()})
     return spent
 
 

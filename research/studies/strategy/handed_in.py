@@ -172,7 +172,7 @@ def read_weights(path: str | Path) -> pd.DataFrame:
     labels = table.index
     told = "Write the instant at which each bar opens, with its offset, such as 2024-01-02T14:30:00+00:00."
     if not isinstance(labels, pd.DatetimeIndex) and pd.api.types.is_numeric_dtype(labels.dtype):
-        raise DataError(f"weights: the first column of {path} holds {table.index[0]!r}, no instant. {told}")
+        raise DataError(f"weights: the first column of {path} holds {table.index[0]}, no instant. {told}")
     if not isinstance(labels, pd.DatetimeIndex):
         texts_ = labels.astype(str)
         if texts_.str.fullmatch(r"\d{4}-\d{2}-\d{2}").any():

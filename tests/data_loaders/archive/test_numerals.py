@@ -57,6 +57,10 @@ def test_numbers_are_read_with_the_signs_that_are_named(text: str, signs: dict[s
         ("49.90", GERMAN, "is no number"),
         ("12.34,5", GERMAN, "is no number"),
         ("1.2345", GERMAN, "is no number"),
+        # Nobody writes 123 as 0.123: the nought says that the sign is the other one.
+        ("0.123", GERMAN, "If its point is the decimal sign, leave decimal out"),
+        ("0,123", {"thousands": ","}, "If its comma is the decimal sign, set decimal = ','."),
+        ("012'345", {"thousands": "'"}, "is no number"),
         ("12,345,6", {"thousands": ","}, "is no number"),
         ("n. v.", GERMAN, "Mend or filter the row"),
     ],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import gzip
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from embargo.data_loaders.archive import Dialect, read_news, read_prices
+from embargo.data_loaders.archive.files import tables_of
 from embargo.data_loaders.archive.time_forms import time_form
 from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -142,3 +145,37 @@ def test_a_workbook_is_refused_with_the_way_out(tmp_path: Path, name: str) -> No
     (tmp_path / name).write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match=r"a workbook is not read\. Save its sheet as CSV"):
         read_news(tmp_path / name)
+
+
+@pytest.mark.parametrize("archive", ["folder", "packed.zip"])
+def test_a_workbook_among_tables_is_not_left_out_without_a_word(tmp_path: Path, archive: str) -> None:
+    names = ["2019.csv", "2020.xlsx", "~$2019.xlsx", "notes.txt"]
+    for kept in (names, names[1:2]):
+        at = tmp_path / f"{len(kept)}" / archive
+        at.mkdir(parents=True)
+        for name in kept:
+            (at / name).write_bytes(b"PK\x03\x04")
+        if archive.endswith(".zip"):
+            at = Path(shutil.make_archive(str(at.with_name("all")), "zip", at))
+        with pytest.raises(DataError, match=r"2020\.xlsx: a workbook is not read\. Save its sheet") as refused:
+            tables_of(at)
+        assert ("or move it away from the tables beside it" in str(refused.value)) == (len(kept) > 1)
+    # What an open spreadsheet leaves behind is none.
+    (tmp_path / "4" / archive / "2020.xlsx").unlink()
+    assert [part.file.name for part in tables_of(tmp_path / "4" / archive)] == ["2019.csv"]
+
+
+@pytest.mark.parametrize(
+    ("begins", "told"),
+    [
+        (b"PK\x03\x04\xff", "It begins like a workbook or a zip. Save a workbook's sheet as CSV"),
+        (bytes.fromhex("d0cf11e0a1b11ae1"), "It begins like a workbook. Save its sheet as CSV"),
+        (b"PAR1\xff", "It begins like parquet. Give it its own ending"),
+        (gzip.compress(b"time,text", mtime=0), "It begins like a gzip. Give it its own ending"),
+    ],
+)
+def test_a_file_that_is_no_text_is_not_asked_for_its_encoding(tmp_path: Path, begins: bytes, told: str) -> None:
+    (tmp_path / "news.csv").write_bytes(begins + bytes(range(256)) * 4)
+    with pytest.raises(DataError, match=told) as refused:
+        read_news(tmp_path / "news.csv")
+    assert "encoding = " not in str(refused.value)

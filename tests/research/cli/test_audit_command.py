@@ -176,6 +176,8 @@ def elsewhere(tmp_path_factory):
     weights = leak_worlds.honest(world.news, world.prices)
     weights.to_parquet(folder / "weights.parquet")
     (weights * 3.0).to_parquet(folder / "levered.parquet")
+    weights.iloc[:, 1:].to_parquet(folder / "fewer.parquet")
+    weights.reset_index(drop=True).to_csv(folder / "counted.csv")
     return folder
 
 
@@ -358,6 +360,8 @@ def test_an_account_with_leverage_and_what_is_stated_of_the_prices_are_heard(els
         (["--weights", "levered.parquet"], 2, "Hold less, or state its leverage with --leverage"),
         (["--weights", "weights.parquet", "--symbols-chosen-at", "someday"], 2, "--symbols-chosen-at: someday is"),
         (["--weights", "nowhere.csv"], 1, "does not exist"),
+        (["--weights", "fewer.parquet"], 1, "Leave the others out of the file of prices, or give symbols that are not"),
+        (["--weights", "counted.csv"], 1, "counted.csv holds 0, no instant"),
         ([], 2, "needs a run|has no run|either --signal"),
     ],
 )

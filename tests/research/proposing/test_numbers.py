@@ -29,6 +29,9 @@ COMMA, POINTS = ("decimal", ",", "confirm"), ("thousands", ".", "confirm")
         (["1,234", "5,678"], ["100"], [("decimal", ",", "open"), ("thousands", ",", "open")]),
         (["1,234"], ["1.234"], [("decimal", ",", "open"), ("thousands", ".", "open")]),
         (["110.123"], ["100"], [("decimal", ".", "confirm")]),
+        # Nobody writes 123 as 0,123.
+        (["0,123", "1,234"], ["100"], [COMMA]),
+        (["0.123"], ["12,345"], [("thousands", ",", "confirm")]),
         # Both signs before two figures: no file has two.
         (["49,90"], ["12.34"], [("path", None, "open")]),
         (["1.445.502"], ["12.34"], [("path", None, "open")]),

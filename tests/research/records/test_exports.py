@@ -131,6 +131,21 @@ def test_formulas_stay_texts(small_run: Outcome, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "out" / "trades.csv").read_text() == "symbol\n'=1+1\n"
 
 
+def test_no_cell_of_a_workbook_holds_a_control_sign() -> None:
+    cells = exported.for_sheet(pd.DataFrame({"source": ["a\x0bb", "=\x1bz", "fine"], "weight \x07": [0.5, 1.0, -1.0]}))
+    assert cells["source"].tolist() == ["a\u240bb", "'=\u241bz", "fine"]
+    assert cells["weight \u2407"].tolist() == [0.5, 1.0, -1.0]
+
+
+def test_what_no_sheet_holds_is_refused(small_run: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = pd.DataFrame(np.zeros((1, 16_385)))
+    monkeypatch.setattr(exported, "find_spec", lambda name: object())
+    monkeypatch.setattr(exported, "tables_of_run", lambda _: {"weights": wide})
+    with pytest.raises(DataError, match=r"weights has 16,385 columns, and a sheet holds 16,384\. Use --csv"):
+        export_run(Run.load(small_run.folder), tmp_path / "out", "xlsx")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_invalid_run_is_not_handed_on_as_a_valid_one(
     small_run: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

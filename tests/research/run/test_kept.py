@@ -29,6 +29,9 @@ Made = tuple[Plan, Trade]
 DAYS = pd.date_range("2024-01-01", periods=2, tz="UTC")
 
 
+KINDS = ((["a", "b"], False), (["b", "a"], False), (["a", "b", "c"], False), (["a", "b"], True))
+
+
 class Computed(Exception):  # noqa: N818 - no error: it is computed
     """Something is computed."""
 
@@ -231,6 +234,7 @@ def test_content_is_told_apart() -> None:
         pd.DataFrame({"x": [1.0, 2.0]}, index=DAYS), pd.DataFrame(index=DAYS), pd.DataFrame(index=DAYS[:1]),
         pd.DataFrame({"x": ["1", "2"]}), pd.Series(DAYS), pd.Series(DAYS.as_unit("s")), pd.Timestamp("2024", tz="UTC"),
         pd.Timestamp("2024"), pd.Timedelta("1D"), FINDING, replace(FINDING, effect=0.3), Odd(1), Odd("1"), Odd([1]),
+        *(pd.Series(pd.Categorical(["a", "b"], kinds, ordered=ordered)) for kinds, ordered in KINDS),
     ]  # fmt: skip
     assert len({content_hash(value) for value in values}) == len(values)
     assert [content_hash(value) for value in values] == [content_hash(value) for value in values]
@@ -247,6 +251,8 @@ def test_content_is_told_apart() -> None:
         np.array([1, "a"], dtype=object),
         pd.Series([1.0], index=pd.MultiIndex.from_tuples([(1, 2)])),
         np.random.default_rng(1),
+        np.ma.array([1.0, 2.0], mask=[False, True]),
+        np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
     ],
     ids=lambda value: type(value).__name__,
 )
