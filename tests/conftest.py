@@ -42,7 +42,6 @@ _LONG = (
     "research/run/test_fitted_on.py",
     "research/run/test_vintages.py",
     "research/cli/test_attempts_command.py",
-    "research/benchmarks/test_simulated_market.py",
     "research/studies/test_sweep.py",
     "research/run/test_books_audited.py",
     "docs/test_blocks.py",

@@ -97,17 +97,18 @@ class Traded:
     """A run up to its books."""
 
     plan: Plan
+    scored: pd.DataFrame
     result: Trade
 
 
-def trade_once(market: MarketKind, seed: int, *changed: str) -> Traded:
-    """Carry out the demo's experiment on one market, with some settings changed, from its news to its books."""
-    plan = prepare(market.settings(seed, *changed), Quiet())
+def trade_once(market: MarketKind, seed: int) -> Traded:
+    """Carry out the demo's experiment on one market, from its news to its books."""
+    plan = prepare(market.settings(seed), Quiet())
     if market.bull:
         plan = replace(plan, world=replace(plan.world, prices=rising(plan.world.prices)))
     with TemporaryDirectory() as cache:
         reading = read(plan, plan.parts, Path(cache), Quiet())
-    return Traded(plan, trade(plan, reading.scored))
+    return Traded(plan, reading.scored, trade(plan, reading.scored))
 
 
 def rising(prices: Prices) -> Prices:
@@ -119,13 +120,15 @@ def rising(prices: Prices) -> Prices:
 
 
 def attempt(market: MarketKind, seed: int, beside: Sequence[str] = ()) -> Attempt:
-    """Judge one run as its report would, after some others that each changed one setting."""
-    attempts = Attempts({}, {})
-    for change in beside:
-        other = trade_once(market, seed, change).result.books.returns.to_numpy(dtype=float)
-        attempts = attempts.joined(_trial(change, other), other)
-    done = trade_once(market, seed)
+    """Judge one run as its report would, after some others that each changed one setting of what follows its reading.
+
+    ``beside`` holds the changes, none of which may change the news or who reads it: that is done once.
+    """
+    attempts, done = Attempts({}, {}), trade_once(market, seed)
     plan, result = done.plan, done.result
+    for change in beside:
+        other = trade(plan.under(market.settings(seed, change)), done.scored).books.returns.to_numpy(dtype=float)
+        attempts = attempts.joined(_trial(change, other), other)
     # The verdict asks for one of the ways to break the news.
     permutations = shuffle_news(plan, result, lambda *_: None, ways=("dates",))
     returns = result.books.returns.to_numpy(dtype=float)

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Collection
 from contextlib import chdir
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def comparison(folder: Path) -> compare.Comparison:
     return compare.compare(runs, by="regime")
 
 
+@cache
 def diagnosis() -> Diagnosis:
     """A signal that repeats what half of the articles say."""
     market = simulate_market(SimulatedMarket(n_symbols=8, end="2015-12-31"))
@@ -218,36 +220,56 @@ def listed(place: Path) -> str:
         return listing.render_page(entries, Path("runs"), Path("runs.html"))
 
 
-def pages(names: Collection[str] = ()) -> dict[str, str]:
-    """Every page by its name, or those that are named."""
+def _compared() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return compare.render_page(comparison(Path(folder)))
+
+
+def _listed() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return listed(Path(folder))
+
+
+def _book() -> str:
+    book, sources = book_shown()
+    return report.render_page(sample("valid", book=book, book_sources=sources))
+
+
+def _bare() -> str:
+    nothing = dict.fromkeys(("regimes", "regime_table", "reliability", "confusion", "classification", "folds"))
+    return report.render_page(sample(**nothing))
+
+
+def _checked() -> str:
     market = simulate_market(SimulatedMarket(seed=3, n_symbols=6, end="2015-12-31"))
     asked = checks.check_world(market.news, market.prices, calendar="XNYS", counts={"rows": 900, "undated": 300})
-    bare = sample(regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, folds=None)
+    return checks.render_page({"first": asked, "second": asked[:3]}, "Archive", subtitle="a year")
 
-    def compared() -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            return compare.render_page(comparison(Path(folder)))
 
-    def of_runs() -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            return listed(Path(folder))
+MAKERS: dict[str, Callable[[], str]] = {
+    "report-valid": lambda: report.render_page(sample("valid")),
+    "report-caution": lambda: report.render_page(sample("caution")),
+    "report-invalid": lambda: report.render_page(sample("invalid")),
+    "report-bare": _bare,
+    "report-book": _book,
+    "signal": lambda: signal.render_page(diagnosis(), "small", subtitle="a year"),
+    "signal-invalid": lambda: signal.render_page(diagnosis(), "small", status="invalid"),
+    "sweep": lambda: sweep.render_page(swept(), "Sweep of small"),
+    "comparison": _compared,
+    "listing": _listed,
+    "readers": lambda: adapt.render_page(readers()),
+    "check": _checked,
+}
 
-    book, sources = book_shown()
-    makers: dict[str, Callable[[], str]] = {
-        "report-valid": lambda: report.render_page(sample("valid")),
-        "report-caution": lambda: report.render_page(sample("caution")),
-        "report-invalid": lambda: report.render_page(sample("invalid")),
-        "report-bare": lambda: report.render_page(bare),
-        "report-book": lambda: report.render_page(sample("valid", book=book, book_sources=sources)),
-        "signal": lambda: signal.render_page(diagnosis(), "small", subtitle="a year"),
-        "signal-invalid": lambda: signal.render_page(diagnosis(), "small", status="invalid"),
-        "sweep": lambda: sweep.render_page(swept(), "Sweep of small"),
-        "comparison": compared,
-        "listing": of_runs,
-        "readers": lambda: adapt.render_page(readers()),
-        "check": lambda: checks.render_page({"first": asked, "second": asked[:3]}, "Archive", subtitle="a year"),
-    }
-    return {name: make() for name, make in makers.items() if not names or name in names}
+
+@cache
+def _made(name: str) -> str:
+    return MAKERS[name]()
+
+
+def pages(names: Collection[str] = tuple(MAKERS)) -> dict[str, str]:
+    """Every page by its name, or those that are named; a process makes each once."""
+    return {name: _made(name) for name in MAKERS if name in names}
 
 
 def fingerprint(page: str) -> str:

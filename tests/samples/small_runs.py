@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,19 @@ def experiment(
     end: str,
     test_span: str,
     validation_span: str = "3MS",
+    articles: float = 0.4,
     model: str = 'kind = "linear"',
     more: str = "",
 ) -> str:
-    """Write a config on a market simulated from 2015 on; ``model`` is its section, ``more`` stands below."""
+    """Write a config on a market simulated from 2015 on; ``model`` is its section, ``more`` stands below.
+
+    ``articles`` is what a symbol is told a day on average: a run takes as long as its model reads and learns.
+    """
     return f"""
 name = "small"
 [news]
 loader = "simulated"
-simulated = {{ symbols = {symbols}, start = 2015-01-01, end = {until} }}
+simulated = {{ symbols = {symbols}, start = 2015-01-01, end = {until}, articles_per_symbol_day = {articles} }}
 [prices]
 loader = "simulated"
 [split]
@@ -47,11 +52,12 @@ SMALL = experiment(
     first_test="2016-07-01",
     end="2018-01-01",
     test_span="9MS",
+    articles=0.2,
     more="[statistics]\nbootstrap = 300\npermutations = 99",
 )
-ARCHIVE = SMALL.replace(
-    'loader = "simulated"\nsimulated = { symbols = 10, start = 2015-01-01, end = 2017-12-31 }', 'path = "news.parquet"'
-).replace('loader = "simulated"', 'path = "prices.parquet"')
+ARCHIVE = re.sub(r'loader = "simulated"\nsimulated = .*', 'path = "news.parquet"', SMALL).replace(
+    'loader = "simulated"', 'path = "prices.parquet"'
+)
 
 ONE_YEAR = experiment(
     symbols=8,
@@ -62,7 +68,7 @@ ONE_YEAR = experiment(
     more="[statistics]\nbootstrap = 200\npermutations = 99",
 )
 SWEPT = (
-    ONE_YEAR.replace("end = 2016-12-31 }", "end = 2016-12-31, strength = 0.0 }").replace("linear", "lexicon")
+    ONE_YEAR.replace("end = 2016-12-31,", "end = 2016-12-31, strength = 0.0,").replace("linear", "lexicon")
     + "[signal]\nhalf_life = 3.0\n"
 )
 

@@ -26,6 +26,7 @@ LEXICON = experiment(
     first_test="2016-01-01",
     end="2017-01-01",
     test_span="24MS",
+    articles=0.2,
     model='kind = "lexicon"',
     more="[statistics]\nbootstrap = 300\npermutations = 99",
 )

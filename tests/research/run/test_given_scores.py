@@ -29,7 +29,7 @@ from embargo.research.run.plan import Plan
 from embargo.research.run.probing import probe_run
 from embargo.research.run.reading import fit_fold, read
 from embargo.research.run.trading import trade
-from embargo.research.run.world import load_inputs
+from embargo.research.run.world import load_inputs, load_world
 
 SIMULATED = """
 name = "small"
@@ -112,10 +112,10 @@ def test_its_calibration_is_not_done_twice(tmp_path: Path) -> None:
     np.testing.assert_allclose(table[list(CLASSES)].to_numpy(), expected, rtol=1e-9)
 
 
-@pytest.fixture
-def scored(tmp_path: Path) -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """Noisy scores of the simulated market's true sentiment, one row per article."""
-    truth = prepare(config_of(tmp_path, 'kind = "lexicon"'), Quiet()).world.truth
+    truth = load_world(config_of(tmp_path_factory.mktemp("truth"), 'kind = "lexicon"'), Quiet()).truth
     assert truth is not None
     values = truth.perfect_scores[list(CLASSES)].to_numpy() + np.random.default_rng(7_300_001).uniform(0, 0.5, (1, 3))
     frame = pd.DataFrame(values / values.sum(axis=1, keepdims=True), columns=list(CLASSES))

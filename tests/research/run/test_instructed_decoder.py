@@ -47,6 +47,12 @@ def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny_instruct, "TinyInstructSettings", lambda: BRIEF)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep the base of all that only look at it: the same labels make it once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 def weights_of(plan: Plan, folder: Path) -> str:
     base = with_base(plan, plan.parts[0].fold.train_end, folder, Quiet()).base
     assert base is not None
@@ -63,11 +69,11 @@ def flipped(plan: Plan, *, after: bool) -> Plan:
     return replace(plan, world=replace(plan.world, news=news.assign(label=news["label"].mask(turned, other))))
 
 
-def test_no_label_from_after_its_cutoff_moves_a_weight(tmp_path: Path) -> None:
+def test_no_label_from_after_its_cutoff_moves_a_weight(cache: Path) -> None:
     plan = plan_of()
-    own = weights_of(plan, tmp_path)
-    assert weights_of(flipped(plan, after=True), tmp_path) == own
-    assert weights_of(flipped(plan, after=False), tmp_path) != own
+    own = weights_of(plan, cache)
+    assert weights_of(flipped(plan, after=True), cache) == own
+    assert weights_of(flipped(plan, after=False), cache) != own
 
 
 def test_no_price_from_after_its_cutoff_moves_a_label_of_returns() -> None:
@@ -119,19 +125,19 @@ def test_without_early_labels_it_cannot_be_made(tmp_path: Path) -> None:
         plan_of('labels={source="file", path="x.csv", knowledge_cutoff=2014-01-01T00:00:00Z}')
 
 
-def test_it_knows_no_more_than_the_decoder_that_is_not_instructed(tmp_path: Path) -> None:
+def test_it_knows_no_more_than_the_decoder_that_is_not_instructed(cache: Path) -> None:
     plan = plan_of()
-    base = with_base(plan, plan.parts[0].fold.train_end, tmp_path, Quiet()).base
+    base = with_base(plan, plan.parts[0].fold.train_end, cache, Quiet()).base
     news = plan.world.news
     known = news.loc[news["known_at"] < plan.parts[0].fold.train_end, "known_at"]
     assert getattr(base, "knowledge_cutoff", None) == known.max()
 
 
-def test_labels_that_it_learnt_from_are_judged_with_those_of_the_fit(tmp_path: Path) -> None:
+def test_labels_that_it_learnt_from_are_judged_with_those_of_the_fit(cache: Path) -> None:
     plan = plan_of()
     part = plan.parts[0]
     until = part.fold.train_end
-    plan = with_base(plan, until, tmp_path, Quiet())
+    plan = with_base(plan, until, cache, Quiet())
     (learnt,) = plan.instructed
     own = early_samples(plan.config, plan.world, until)
     assert set(learnt.read["use"]) == {"base"}
@@ -154,11 +160,11 @@ def test_labels_that_it_learnt_from_are_judged_with_those_of_the_fit(tmp_path: P
     assert judged(pd.concat([learnt.read, planted], ignore_index=True)) == "leak"
 
 
-def test_the_record_of_every_fold_holds_what_its_base_learnt(tmp_path: Path) -> None:
+def test_the_record_of_every_fold_holds_what_its_base_learnt(cache: Path) -> None:
     plan = plan_of('model.prompt.template="brief"')
-    plan = with_base(plan, plan.parts[0].fold.train_end, tmp_path, Quiet())
+    plan = with_base(plan, plan.parts[0].fold.train_end, cache, Quiet())
     (learnt,) = plan.instructed
-    found = read(plan, plan.parts, tmp_path, Quiet()).fitted_on
+    found = read(plan, plan.parts, cache, Quiet()).fitted_on
     for part in plan.parts:
         own = found.loc[(found["fold"] == part.index) & (found["use"] == "base")]
         assert sorted(own["text_hash"]) == sorted(learnt.read["text_hash"])

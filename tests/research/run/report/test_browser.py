@@ -42,6 +42,17 @@ def written(folder: Path, data: ReportData) -> Path:
     return write_page(render_page(data), folder / "report.html")
 
 
+@pytest.fixture(scope="module")
+def data() -> ReportData:
+    return sample("valid")
+
+
+@pytest.fixture(scope="module")
+def valid(data: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a valid report once for all that only look at it: each opens it anew, in a profile of its own."""
+    return written(tmp_path_factory.mktemp("valid"), data)
+
+
 def assert_drawn(page: Page) -> None:
     """Every chart holds marks and a legend, and fills the room that it has."""
     found = page.eval_on_selector_all("figure[data-chart]", MARKS_OF)
@@ -60,8 +71,10 @@ def point_at(page: Page, chart: str, x: float, y: float, across: str = "xaxis", 
 
 
 @pytest.mark.parametrize(("width", "status"), [(1280, "valid"), (400, "invalid")])
-def test_charts_are_drawn_and_fit_the_screen(visit: Visit, tmp_path: Path, width: int, status: str) -> None:
-    with visit(written(tmp_path, sample(status)), width) as page:
+def test_charts_are_drawn_and_fit_the_screen(
+    visit: Visit, valid: Path, tmp_path: Path, width: int, status: str
+) -> None:
+    with visit(valid if status == "valid" else written(tmp_path, sample(status)), width) as page:
         assert_drawn(page)
         unfold(page)
         assert_fits(page)
@@ -73,8 +86,8 @@ def test_charts_are_drawn_and_fit_the_screen(visit: Visit, tmp_path: Path, width
         assert tops == ([0, 0] if status == "invalid" else [])
 
 
-def test_controls_and_legend_change_what_is_drawn(visit: Visit, tmp_path: Path) -> None:
-    with visit(written(tmp_path, sample("valid")), 1280) as page:
+def test_controls_and_legend_change_what_is_drawn(visit: Visit, valid: Path) -> None:
+    with visit(valid, 1280) as page:
         chart = page.locator(EQUITY)
         assert chart.evaluate(SCALE) == "linear"
         page.get_by_role("button", name="Log", exact=True).click()
@@ -138,12 +151,11 @@ def test_hostile_text_runs_nothing_and_long_words_do_not_widen_the_page(visit: V
         assert_fits(page)
 
 
-def test_values_are_told_and_dragging_zooms(visit: Visit, tmp_path: Path) -> None:
-    data = sample("valid")
+def test_values_are_told_and_dragging_zooms(visit: Visit, valid: Path, data: ReportData) -> None:
     when, row = data.equity.index[100], data.equity.iloc[100]
     at = {place: data.equity.index[place].timestamp() * 1e3 for place in (50, 100, 200)}
     middle = float(row["strategy"])
-    with visit(written(tmp_path, data), 1280) as page:
+    with visit(valid, 1280) as page:
         tip, chart = page.locator(f"{EQUITY} .tip > div"), page.locator(EQUITY)
         point_at(page, EQUITY, at[100], middle, up="yaxis2")
         told = tip.all_inner_texts()
@@ -164,13 +176,14 @@ def test_values_are_told_and_dragging_zooms(visit: Visit, tmp_path: Path) -> Non
         assert chart.evaluate(ENDS) == home
 
 
-def test_a_bar_and_a_mark_say_the_figures_that_they_were_drawn_from(visit: Visit, tmp_path: Path) -> None:
-    data = sample("valid")
+def test_a_bar_and_a_mark_say_the_figures_that_they_were_drawn_from(
+    visit: Visit, valid: Path, data: ReportData
+) -> None:
     assert data.regime_table is not None
     assert data.permutation is not None
     counts, edges = data.permutation["counts"], data.permutation["edges"]
     place, regime = int(np.argmax(counts)), data.regime_table.iloc[0]
-    with visit(written(tmp_path, data), 1280) as page:
+    with visit(valid, 1280) as page:
         tip = page.locator("#chart-permutation .tip")
         page.locator("#chart-permutation rect.bar").nth(place).hover()
         between = f"{formats.ratio(edges[place])} to {formats.ratio(edges[place + 1])}"
