@@ -129,7 +129,7 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     path : str or Path
         A table, plain or packed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``; a ``.zip`` of them; or a folder of either.
         Hidden files and files with other endings are passed over in folders and zips, and so is ``.json`` beside tables
-        of another format, which it often describes.
+        of another format, which it often describes. Workbooks are passed over too, and `passed_over` counts them.
     formats : dict
         Ending to format.
     dialect : Dialect
@@ -169,6 +169,38 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
         raise DataError(f"{path}: the archive mixes {mixed} files. Point to one format.")
     dialect.check_fits(str(path), mixed[0])
     return [replace(part, dialect=dialect) for part in found] if dialect.told else found
+
+
+def workbooks_in(path: str | Path) -> list[str]:
+    """Name the workbooks of a folder or a zip, which are no tables and which `tables_of` passes over; sorted."""
+    path = Path(path)
+    if path.is_dir():
+        names = [str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()]
+    elif path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as packed:
+            names = packed.namelist()
+    else:
+        return []
+    # Of a book that is open somewhere a file stands beside it whose name begins so; it holds no cells.
+    return sorted(
+        name
+        for name in names
+        if name.lower().endswith(_WORKBOOKS) and not _hidden(name) and not PurePosixPath(name).name.startswith("~$")
+    )
+
+
+def told_workbooks(names: Sequence[str]) -> str:
+    """Say that workbooks are not read, with up to three of their names."""
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+    if len(names) == 1:
+        return f"1 workbook beside the tables is not read: {some}."
+    return f"{len(names):,} workbooks beside the tables are not read: {some}."
+
+
+def passed_over(path: str | Path) -> dict[str, int]:
+    """Count what a folder or a zip holds that may be data and is not read; empty where there is nothing such."""
+    workbooks = len(workbooks_in(path))
+    return {"workbooks_passed_over": workbooks} if workbooks else {}
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from embargo.data_loaders.archive import Dialect, read_news, read_prices
+from embargo.data_loaders.archive import Dialect, read_news, read_prices, stream_news
+from embargo.data_loaders.archive.files import told_workbooks, workbooks_in
 from embargo.data_loaders.archive.time_forms import time_form
 from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -142,3 +144,26 @@ def test_a_workbook_is_refused_with_the_way_out(tmp_path: Path, name: str) -> No
     (tmp_path / name).write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match=r"a workbook is not read\. Save its sheet as CSV"):
         read_news(tmp_path / name)
+
+
+def test_workbooks_beside_tables_are_counted_and_named(tmp_path: Path) -> None:
+    folder = tmp_path / "news"
+    (folder / "old").mkdir(parents=True)
+    row = {"published_at": "2020-01-02T15:00:00+00:00", "symbol": "A", "text": "A beats estimates"}
+    pd.DataFrame([row]).to_csv(folder / "a.csv", index=False)
+    assert "workbooks_passed_over" not in read_news(folder).counts
+    for name in ("b.XLSX", "old/c.ods", "~$b.xlsx", ".d.xlsx", "notes.txt"):
+        (folder / name).write_bytes(b"PK")
+    assert workbooks_in(folder) == ["b.XLSX", "old/c.ods"]
+    assert read_news(folder).counts["workbooks_passed_over"] == 2
+    packed = tmp_path / "news.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        file.write(folder / "a.csv", "a.csv")
+        file.write(folder / "b.XLSX", "b.xlsx")
+    assert workbooks_in(packed) == ["b.xlsx"]
+    assert workbooks_in(folder / "a.csv") == []
+    stream = stream_news(packed)
+    assert [len(frame) for frame in stream] == [1]
+    assert stream.counts["workbooks_passed_over"] == 1
+    assert told_workbooks(["b.xlsx"]) == "1 workbook beside the tables is not read: b.xlsx."
+    assert told_workbooks(list("abcd")) == "4 workbooks beside the tables are not read: a, b, c and 1 more."
