@@ -217,8 +217,7 @@ def runs(
             escaped(row["run"]),
             escaped(f"{row['status'] or formats.MISSING}{'' if row['sealed'] else ', unsealed'}"),
             escaped(row["data"] or formats.MISSING),
-            f"{formats.ratio(row['sharpe'])} "
-            f"({formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])})",
+            formats.around(row["sharpe"], None if row["sharpe"] is None else (row["sharpe_low"], row["sharpe_high"])),
             formats.probability(row["sharpe_p_value"]),
             formats.percent(row["total_return"]),
             formats.percent(row["max_drawdown"]),
