@@ -130,7 +130,8 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     path : str or Path
         A table, plain or packed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``; a ``.zip`` of them; or a folder of either.
         Hidden files and files with other endings are passed over in folders and zips, and so is ``.json`` beside tables
-        of another format, which it often describes; a workbook is not, as it may hold a part of the archive.
+        of another format, which it often describes. Workbooks among tables are passed over too; `passed_over` counts
+        them.
     formats : dict
         Ending to format.
     dialect : Dialect
@@ -141,7 +142,7 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     MissingPartError
         If nothing is there, or the folder or zip holds no table.
     DataError
-        If the format is unknown, formats are mixed, one is a workbook, or a zip is damaged or encrypted.
+        If the format is unknown, formats are mixed, all are workbooks, or a zip is damaged or encrypted.
     ConfigError
         If the dialect does not go with the format.
     """
@@ -157,7 +158,7 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     else:
         files = sorted(file for file in path.rglob("*") if not _hidden(str(file.relative_to(path))) and file.is_file())
         found = [part for file in files for part in _parts_in(file, looked_for)]
-    _refuse_workbooks(found)
+    found = _without_workbooks(found)
     if not found:
         raise MissingPartError(f"{path}: the {'zip' if path.is_file() else 'folder'} holds no {known} file.")
     found = [part for part in found if part.format != "json"] or found
@@ -168,17 +169,43 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     return [replace(part, dialect=dialect) for part in found] if dialect.told else found
 
 
-def _refuse_workbooks(found: Sequence[Table]) -> None:
-    """Refuse an archive of which a part would be left out without a word."""
-    books = [part for part in found if part.format == "workbook"]
-    if not books:
-        return
-    beside = ", or move it away from the tables beside it" if len(books) < len(found) else ""
-    raise DataError(
-        f"{books[0]}: a workbook is not read. Save its sheet as CSV (in Excel: Save as, 'CSV UTF-8'){beside}; dates, "
-        "decimal commas and separators may stay as the spreadsheet writes them, for the settings say them and 'embargo "
-        "init' proposes those."
-    )
+def _without_workbooks(found: list[Table]) -> list[Table]:
+    """Leave out workbooks among tables, which `passed_over` counts; where there is nothing else, say what to do."""
+    tables = [part for part in found if part.format != "workbook"]
+    if found and not tables:
+        raise DataError(
+            f"{found[0]}: a workbook is not read. Save its sheet as CSV (in Excel: Save as, 'CSV UTF-8'); dates, "
+            "decimal commas and separators may stay as the spreadsheet writes them, for the settings say them and "
+            "'embargo init' proposes those."
+        )
+    return tables
+
+
+def workbooks_in(path: str | Path) -> list[str]:
+    """Name the workbooks of a folder or a zip, which are no tables and which `tables_of` passes over; sorted."""
+    path = Path(path)
+    if path.is_dir():
+        names = [str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()]
+    elif path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as packed:
+            names = packed.namelist()
+    else:
+        return []
+    return sorted(name for name in names if name.lower().endswith(tuple(_WORKBOOKS)) and not _hidden(name))
+
+
+def told_workbooks(names: Sequence[str]) -> str:
+    """Say that workbooks are not read, with up to three of their names."""
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+    if len(names) == 1:
+        return f"1 workbook beside the tables is not read: {some}."
+    return f"{len(names):,} workbooks beside the tables are not read: {some}."
+
+
+def passed_over(path: str | Path) -> dict[str, int]:
+    """Count what a folder or a zip holds that may be data and is not read; empty where there is nothing such."""
+    workbooks = len(workbooks_in(path))
+    return {"workbooks_passed_over": workbooks} if workbooks else {}
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
-from embargo.data_loaders.archive.files import FORMATS, Table, TableReader, damage_named, tables_of
+from embargo.data_loaders.archive.files import FORMATS, Table, TableReader, damage_named, passed_over, tables_of
 from embargo.data_loaders.archive.tables import columns_of, numbers_of, read_table
 from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.checks.repeats import text_keys
@@ -369,7 +369,7 @@ def read_label_set(
             raw = _Raw(_scored(rows, parts[0], aside), counts | {"without_text": aside["without_text"]})
     else:
         raw = _READERS[name](parts, agreement, where)
-    counts = dict(raw.counts)
+    counts = raw.counts | passed_over(path)
     frame = raw.frame
     if "score" in frame:
         frame = _one_sample_per_text(frame.assign(label=cut_scores(frame["score"], threshold)), counts)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
-from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
+from embargo.data_loaders.archive.files import FileProgress, Table, passed_over, tables_of
 from embargo.data_loaders.archive.news_rules import NewsRequest, NewsRules, news_rules
 from embargo.data_loaders.archive.paths import refuse_nested
 from embargo.data_loaders.archive.plausible import check_news_instants
@@ -347,6 +347,7 @@ class NewsStream:
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         self.counts.clear()
+        self.counts.update(passed_over(self.path))
         add_count(self.counts, "kept", 0)
         for batch in news_batches(self.parts, self.rules, self.counts, progress=self.progress):
             if len(batch.frame):
@@ -533,4 +534,4 @@ def read_news(
     if not kept:
         raise DataError(nothing_left(str(path), "article", counts))
     frame = kept[0] if len(kept) == 1 else pd.concat(kept, ignore_index=True)
-    return LoadedNews(_finished(frame, str(path), counts), counts)
+    return LoadedNews(_finished(frame, str(path), counts), counts | passed_over(path))

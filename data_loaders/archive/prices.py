@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
-from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
+from embargo.data_loaders.archive.files import FileProgress, Table, passed_over, tables_of
 from embargo.data_loaders.archive.panels import absent_bars, holes, opened_and_closed
 from embargo.data_loaders.archive.plausible import check_bar_instants
 from embargo.data_loaders.archive.price_rules import PriceRequest, PriceRules, price_rules
@@ -302,6 +302,7 @@ class BarStream:
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         self.counts.clear()
+        self.counts.update(passed_over(self.path))
         add_count(self.counts, "kept", 0)
         locate = locate_in(self.parts, self.rules)
         for batch in bar_batches(self.parts, self.rules, self.counts, progress=self.progress):
@@ -497,4 +498,4 @@ def read_prices(
         calendar=calendar,
         adjustment="none" if adjust == "none" else "splits+dividends",
     )
-    return LoadedPrices(validate_prices(prices, where=str(path)), counts)
+    return LoadedPrices(validate_prices(prices, where=str(path)), counts | passed_over(path))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
-from embargo.data_loaders.archive.files import Table, TableReader, damage_named, fingerprint, tables_of
+from embargo.data_loaders.archive.files import Table, TableReader, damage_named, fingerprint, passed_over, tables_of
 from embargo.data_loaders.archive.tables import columns_of, mapped, missing_columns, numbers_of, read_table
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, such
 from embargo.data_loaders.fields import CLASSES
@@ -138,6 +138,7 @@ def read_scores(
     once = kept.drop_duplicates()
     _refuse_torn(once, names, where)
     counts |= {"blank": int(blank.sum()), "repeated_rows": len(kept) - len(once), "articles": len(once)}
+    counts |= passed_over(path)
     if once.empty:
         none = "its one row has no" if counts["rows"] == 1 else f"none of its {counts['rows']:,} rows has"
         raise DataError(f"{where}: {none} probabilities. Is it the right file?")

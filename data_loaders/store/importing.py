@@ -16,7 +16,7 @@ from typing import Any, Protocol, Unpack
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
-from embargo.data_loaders.archive.files import FileProgress, Table, fingerprint, tables_of
+from embargo.data_loaders.archive.files import FileProgress, Table, fingerprint, passed_over, tables_of
 from embargo.data_loaders.archive.news import named, news_batches, one_row_per_key
 from embargo.data_loaders.archive.news_rules import NewsRequest, news_rules
 from embargo.data_loaders.archive.price_rules import PriceRequest, price_rules
@@ -87,6 +87,7 @@ class _Archive:
         self._files = list(dict.fromkeys(part.file for part in self.parts))
         self._state = self._states()
         self._progress = progress
+        self.passed_over = passed_over(path)
         self._total = 2 * sum(size for size, _ in self._state)
         self.content = fingerprint(self.parts, progress=lambda done, _: self._tell(done))
 
@@ -128,6 +129,7 @@ def _commit(
     committed: list[str] = []
     skipped = 0
     add_count(counts, "imported", 0)
+    counts |= archive.passed_over
     for batch in batches:
         layers = finish(batch.frame) if len(batch.frame) else []
         for number in range(len(layers)):

@@ -91,6 +91,12 @@ def test_a_run_reads_with_it_when_it_is_allowed(tmp_path: Path, monkeypatch: pyt
     refused = embargo("run", config, "--out", tmp_path / "runs")
     assert refused.exit_code == 2
     assert "--allow reader:READER" in refused.output.replace("\n", " ")
+    # A setting that it does not take is told by the check, before anything is read or learnt.
+    misspelt = ("--set", "model.settings.smothing=0.5", "--allow", "reader:READER")
+    checked = embargo("validate", config, *misspelt)
+    assert checked.exit_code == 2
+    assert "smothing" in checked.output
+    assert "Read the news" not in checked.output
     done = embargo("run", config, "--out", tmp_path / "runs", "--allow", "reader:READER")
     assert done.exit_code == 0, done.output
     run = only_run(tmp_path / "runs")

@@ -30,7 +30,7 @@ from embargo.models.scorer import Progress, Scorer
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 
 
-def own_kind(reference: str, *, allow: Collection[str] = ()) -> ScorerKind:
+def own_kind(reference: str, *, allow: Collection[str] = (), settings: Mapping[str, Any] | None = None) -> ScorerKind:
     """Find a reader of the user's own.
 
     Parameters
@@ -40,6 +40,8 @@ def own_kind(reference: str, *, allow: Collection[str] = ()) -> ScorerKind:
         the name that an installed package registered under ``embargo.readers``.
     allow : collection of str
         As in `embargo.data_loaders.own_code.open_own`.
+    settings : mapping, optional
+        What a config tells it, held against the settings that it takes before anything is read.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def own_kind(reference: str, *, allow: Collection[str] = ()) -> ScorerKind:
     Raises
     ------
     ConfigError
-        If it was not allowed, or is neither.
+        If it was not allowed, or is neither; or the settings are none that it takes.
     MissingPartError
         If its module is not there, or cannot be imported.
     """
@@ -72,6 +74,9 @@ def own_kind(reference: str, *, allow: Collection[str] = ()) -> ScorerKind:
             "name be one of model.settings."
         )
     _refuse_other_arguments(kind.fit, (None,), f"{what}: fit", "one FitRequest")
+
+    if settings is not None:
+        _settings(kind, dict(settings), what)
 
     def fit(request: FitRequest) -> Fit:
         given = dict(request.settings) if isinstance(request.settings, Mapping) else {}

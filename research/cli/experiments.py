@@ -28,6 +28,7 @@ from embargo.research.cli.options import (
 )
 from embargo.research.cli.terminal import BAD_DATA, FAILED, LEAK_FOUND, complaints, console, guarded, numbered
 from embargo.research.progress import escaped
+from embargo.research.screen import Screen
 
 if TYPE_CHECKING:
     from embargo.research.config.experiment import Config
@@ -121,13 +122,18 @@ def validate(
     from embargo.research.run.preparation import prepare
     from embargo.research.run.samples import cautions, left_out
 
-    settings = experiment(config, overrides, accepted, env, allow)
-    kept = None
-    # Who only checks needs no place, and does not mind a bad one.
-    with suppress(EmbargoError, RuntimeError):
-        kept = Kept(cache_folder(None) / "computed")
-    with shown(complaints) as stages:
-        plan = prepare(settings, stages, kept=kept)
+    try:
+        settings = experiment(config, overrides, accepted, env, allow)
+        kept = None
+        # Who only checks needs no place, and does not mind a bad one.
+        with suppress(EmbargoError, RuntimeError):
+            kept = Kept(cache_folder(None) / "computed")
+        with shown(complaints) as stages:
+            plan = prepare(settings, stages, kept=kept)
+    except EmbargoError:
+        # What is open is often what is wrong.
+        _tell_open(config, overrides, complaints)
+        raise
     table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
     dated = isinstance(plan.base, Vintages)
     for heading in ("fold", "train", "validation", "test", "test window", *(["base"] * dated)):
@@ -160,6 +166,7 @@ def validate(
         for said in foreseen(plan):
             console.print(escaped(said), soft_wrap=True, highlight=False)
     show_data(plan.data)
+    _tell_open(config, overrides, console)
     if not plan.data.stands:
         raise typer.Exit(BAD_DATA)
     looked = "config and data are fine" if plan.data.grade == "clean" else "config is fine, and the data can be used"
@@ -210,8 +217,7 @@ def runs(
             escaped(row["run"]),
             escaped(f"{row['status'] or formats.MISSING}{'' if row['sealed'] else ', unsealed'}"),
             escaped(row["data"] or formats.MISSING),
-            f"{formats.ratio(row['sharpe'])} "
-            f"({formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])})",
+            formats.around(row["sharpe"], None if row["sharpe"] is None else (row["sharpe_low"], row["sharpe_high"])),
             formats.probability(row["sharpe_p_value"]),
             formats.percent(row["total_return"]),
             formats.percent(row["max_drawdown"]),
@@ -229,6 +235,19 @@ def runs(
         console.print(f"[bold red]damaged:[/] {escaped(row['damage'])}", soft_wrap=True, highlight=False)
     if damaged:
         raise typer.Exit(FAILED)
+
+
+def _tell_open(config: Path, overrides: list[str] | None, screen: Screen) -> None:
+    """Count and name what a config of ``embargo init`` still leaves open."""
+    from embargo.research.proposing import still_open
+
+    with suppress(OSError, UnicodeError):
+        if left := still_open(config.read_text(encoding="utf-8"), overrides or ()):
+            told = (
+                f"{config} still leaves {numbered(len(left), 'line')} OPEN: {', '.join(left)}. Take the mark off the "
+                "right one or write it; where it is to stay out, delete the comment that asks."
+            )
+            screen.print(f"[yellow]![/] {escaped(told)}", soft_wrap=True, highlight=False)
 
 
 def _execute(config: Config, out: Path, cache: Path | None, engine: str, workers: int | None) -> None:

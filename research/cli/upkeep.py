@@ -118,8 +118,9 @@ def _by_kind(found: Sequence[Holding], now: float, title: str) -> Table:
         table.add_column(heading, justify="left" if heading in ("kind", "what it is") else "right")
     for name, text in words.items():
         if of_kind := [each for each in found if each.kind == name]:
-            days = sorted((now - each.written) / _UNITS["d"] for each in of_kind)
-            span = f"{days[0]:.0f} days ago" if len(days) == 1 else f"{days[0]:.0f} to {days[-1]:.0f} days ago"
+            days = sorted({round((now - each.written) / _UNITS["d"]) for each in of_kind})
+            first = "today" if days == [0] else "1 day ago" if days == [1] else f"{days[0]} days ago"
+            span = first if len(days) == 1 else f"{days[0]} to {days[-1]} days ago"
             table.add_row(name, f"{len(of_kind):,}", size_told(sum(each.size for each in of_kind)), span, text)
     return table
 

@@ -12,6 +12,7 @@ from embargo.research.plain import plain
 
 Standing = Literal["known", "confirm", "open", "note"]
 _WIDTH = 118
+OPEN = "OPEN: "
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Setting:
 
     def lines(self) -> Iterator[str]:
         """Yield the setting as lines of TOML, each guess a comment."""
-        mark = {"confirm": "CONFIRM: ", "open": "OPEN: "}.get(self.standing, "")
+        mark = {"confirm": "CONFIRM: ", "open": OPEN}.get(self.standing, "")
         for number, note in enumerate(self.notes):
             yield from comment(note if number else f"{mark}{note}", more=bool(number))
         if self.standing == "note":

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect, marked_encoding
-from embargo.data_loaders.archive.files import Table, TableReader, damage_named, tables_of
+from embargo.data_loaders.archive.files import Table, TableReader, damage_named, tables_of, told_workbooks, workbooks_in
 from embargo.data_loaders.archive.tables import columns_of, pieces
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.proposing.lines import Setting
@@ -69,6 +69,9 @@ def open_sheet(path: Path) -> Sheet:
     """
     part = tables_of(path)[0]
     settings: list[Setting] = []
+    if books := workbooks_in(path):
+        note = f"{told_workbooks(books)} Save each sheet that belongs here as CSV beside the others."
+        settings.append(Setting("path", None, (note,), "note"))
     encoding, delimiter, header = None, None, True
     if part.format != "parquet":
         with TableReader() as reader, damage_named(part), reader.opened(part) as opened:

@@ -58,7 +58,7 @@ from embargo.research.run.report import ReportData, render_page
 from embargo.research.run.report.assemble import assemble, headline_of
 from embargo.research.run.samples import Samples, cautions, samples_hash
 from embargo.research.run.trading import Trade, decide, fuse, perfect_scores, trade
-from embargo.research.run.verdict import Verdict, conclude
+from embargo.research.run.verdict import Verdict, conclude, idle_windows
 from embargo.research.run.without import without_marked
 
 
@@ -197,7 +197,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     repeat = partial(perturb_once, first, memory, cache, seed=config.seed)
     findings = audit(_trail(first, rival, attempts, measured, repeat, kept), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
-    said = [*scores_told(plan.world, plan.parts), *cautions(plan.world, plan.parts), *remarks(attempts)]
+    held = result.books.realised_weights.to_numpy(dtype=float)
+    said = idle_windows(held, plan.decided_at, [part.fold for part in plan.parts])
+    said += [*scores_told(plan.world, plan.parts), *cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
     said += took(config, [each["asked"] for each in reading.manifests if "asked" in each], before, cache)
     verdict = replace(verdict, text=" ".join([verdict.text, *said]))

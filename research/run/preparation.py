@@ -61,7 +61,7 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None, kept: 
         # Loaded here because no other kind needs what the product's readers are made of.
         from embargo.models.scorers.own import own_kind
 
-        own_kind(config.model.kind, allow=config.allow)
+        own_kind(config.model.kind, allow=config.allow, settings=config.model.settings)
     if "endpoint" in (config.model.kind, None if taught_by is None else taught_by.kind):
         from embargo.research.run.asking import check_endpoint
 

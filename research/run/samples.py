@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders import labels
+from embargo.data_loaders.archive.files import told_workbooks, workbooks_in
 from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.checks.repeats import text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -347,6 +348,10 @@ _UNUSABLE = {
 def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[str]:
     """Say what of news and bars is not used, one sentence each; empty where all of them are."""
     said = []
+    for name, section in (("news", config.news), ("prices", config.prices)):
+        if world.counts[name].get("workbooks_passed_over") and section.path:
+            told = told_workbooks(workbooks_in(section.path))
+            said.append(f"{name}.path: {told} Save each sheet that belongs there as CSV, or take them elsewhere.")
     counts = world.counts["news"]
     if gone := [f"{counts[name]:,} {what}" for name, what in _UNUSABLE.items() if counts.get(name)]:
         said.append(f"Of {counts.get('rows', 0):,} rows of news, {', '.join(gone)}: they are left out.")

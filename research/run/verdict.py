@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
+
 from embargo.backtest.leakage import Finding
+from embargo.data_loaders.splits.folds import Fold
 from embargo.research.pages import formats
 from embargo.research.pages.phrases import phrase
 from embargo.research.pages.status import Status
@@ -80,7 +84,7 @@ def conclude(
     edge = not failures and not bad_data and not unknown
     if metrics.sharpe is None:
         headline = phrase("not judged")
-        reading = "There is nothing to judge: " + "; ".join(failures) + "."
+        reading = "There is nothing to judge; " + "; ".join(failures) + "."
     elif not failures:
         headline = phrase("edge withheld" if bad_data else "size not known" if unknown else "edge")
         reading = (
@@ -105,6 +109,46 @@ def conclude(
         text += f" Read this with care: {_failed(doubts)}."
         stamp = _stamp(doubts)
     return Verdict("caution" if stamp else "valid", edge, headline, text, stamp)
+
+
+def idle_windows(held: np.ndarray, decided_at: pd.DatetimeIndex, windows: Sequence[Fold]) -> list[str]:
+    """Say in which test windows nothing was ever held; empty where none is such, and where all of them are.
+
+    Their bars are returns of 0 among the others: they lower the Sharpe ratio and say nothing of the signal.
+
+    Parameters
+    ----------
+    held : array, shape (rows, symbols)
+        Weights that were held.
+    decided_at : DatetimeIndex, shape (rows,)
+    windows : sequence of Fold
+        In the order of time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import walk_forward
+    >>> from embargo.research.run.verdict import idle_windows
+    >>> start, first, end = pd.to_datetime(["2019-01-01", "2020-01-01", "2020-01-05"], utc=True)
+    >>> windows = walk_forward(start, first, end, test_span="2D", validation_span="30D")
+    >>> days = pd.date_range(first, periods=4, tz="UTC")
+    >>> idle_windows(np.array([[0.0], [0.0], [0.0], [0.5]]), days, windows)
+    ['Nothing was held in 1 of 2 test windows (2020-01-01 to 2020-01-03): its bars count as returns of 0.']
+    """
+    moved = np.abs(held).max(axis=1, initial=0.0) > 0.0
+    edges = [tuple(decided_at.searchsorted(pd.DatetimeIndex([one.test_start, one.test_end]))) for one in windows]
+    idle = [
+        one for one, (first, last) in zip(windows, edges, strict=True) if last > first and not moved[first:last].any()
+    ]
+    if not idle or not moved.any():
+        return []
+    named = [f"{one.test_start:%Y-%m-%d} to {one.test_end:%Y-%m-%d}" for one in idle]
+    some = "; ".join(named[:3]) + ("; ..." if len(named) > 3 else "")
+    whose = "its" if len(idle) == 1 else "their"
+    return [
+        f"Nothing was held in {len(idle)} of {len(windows)} test windows ({some}): {whose} bars count as returns of 0."
+    ]
 
 
 def _size_not_known(metrics: Metrics) -> str:
@@ -135,11 +179,14 @@ def _failed(findings: Sequence[Finding]) -> str:
 def _figures(metrics: Metrics) -> str:
     if metrics.sharpe is None:
         return f"After {metrics.n_articles:,} articles and {metrics.n_bars:,} bars the strategy had never traded."
-    low, high = formats.ratio(metrics.sharpe_low), formats.ratio(metrics.sharpe_high)
+    interval = ""
+    if metrics.sharpe_low is not None or metrics.sharpe_high is not None:
+        low, high = formats.ratio(metrics.sharpe_low), formats.ratio(metrics.sharpe_high)
+        interval = f" ({metrics.level:.0%} interval {low} to {high})"
     return (
         f"Over {metrics.n_bars:,} bars and {metrics.n_articles:,} articles the strategy made "
         f"{formats.percent(metrics.total_return)} after costs: a Sharpe ratio of {formats.ratio(metrics.sharpe)} "
-        f"a year ({metrics.level:.0%} interval {low} to {high})."
+        f"a year{interval}."
     )
 
 
@@ -153,7 +200,10 @@ def _reach(metrics: Metrics) -> str:
 
 def _failures(metrics: Metrics, significance: float) -> list[str]:
     if metrics.sharpe is None:
-        return ["it never traded; the report counts the articles whose confidence lay below signal.threshold"]
+        unheard = (
+            "articles whose confidence lay below signal.threshold are counted under “What was left out” (abstained)"
+        )
+        return [unheard, "a lower one is chosen on the validation part alone (embargo sweep)"]
     failures = []
     adjusted = metrics.adjusted_p_value
     if adjusted is None:

@@ -361,7 +361,7 @@ def _classification(classification: Mapping[str, Any] | None) -> dict[str, Any] 
         return None
 
     def printed(value: Any) -> str:
-        return f"{value:.3f}" if isinstance(value, float) and -1 <= value <= 1 else formats.text(value)
+        return formats.coefficient(value) if isinstance(value, float) and -1 <= value <= 1 else formats.text(value)
 
     def fact(name: str, value: Any) -> tuple[str, str, str]:
         if not isinstance(value, tuple):
@@ -438,7 +438,10 @@ def _counts(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "stage": formats.plain(stage),
-            "rows": [(formats.plain(reason), value) for reason, value in formats.flat(dict(entries))],
+            "rows": [
+                (formats.plain(reason), formats.count(value) if value.isdecimal() else value)
+                for reason, value in formats.flat(dict(entries))
+            ],
         }
         for stage, entries in groups
     ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 import gzip
-import shutil
+import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from embargo.data_loaders.archive import Dialect, read_news, read_prices
-from embargo.data_loaders.archive.files import tables_of
+from embargo.data_loaders.archive import Dialect, read_news, read_prices, stream_news
+from embargo.data_loaders.archive.files import told_workbooks, workbooks_in
 from embargo.data_loaders.archive.time_forms import time_form
 from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -148,21 +149,17 @@ def test_a_workbook_is_refused_with_the_way_out(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("archive", ["folder", "packed.zip"])
-def test_a_workbook_among_tables_is_not_left_out_without_a_word(tmp_path: Path, archive: str) -> None:
-    names = ["2019.csv", "2020.xlsx", "~$2019.xlsx", "notes.txt"]
-    for kept in (names, names[1:2]):
-        at = tmp_path / f"{len(kept)}" / archive
-        at.mkdir(parents=True)
-        for name in kept:
-            (at / name).write_bytes(b"PK\x03\x04")
-        if archive.endswith(".zip"):
-            at = Path(shutil.make_archive(str(at.with_name("all")), "zip", at))
-        with pytest.raises(DataError, match=r"2020\.xlsx: a workbook is not read\. Save its sheet") as refused:
-            tables_of(at)
-        assert ("or move it away from the tables beside it" in str(refused.value)) == (len(kept) > 1)
-    # What an open spreadsheet leaves behind is none.
-    (tmp_path / "4" / archive / "2020.xlsx").unlink()
-    assert [part.file.name for part in tables_of(tmp_path / "4" / archive)] == ["2019.csv"]
+def test_workbooks_alone_are_refused_with_the_remedy(tmp_path: Path, archive: str) -> None:
+    at = tmp_path / archive
+    with zipfile.ZipFile(at, "w") if archive.endswith(".zip") else nullcontext() as packed:
+        for name in ("2020.xlsb", "~$2020.xlsx", "notes.txt"):
+            if packed is None:
+                at.mkdir(exist_ok=True)
+                (at / name).write_bytes(b"PK\x03\x04")
+            else:
+                packed.writestr(name, b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"2020\.xlsb: a workbook is not read\. Save its sheet"):
+        read_news(at)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +176,26 @@ def test_a_file_that_is_no_text_is_not_asked_for_its_encoding(tmp_path: Path, be
     with pytest.raises(DataError, match=told) as refused:
         read_news(tmp_path / "news.csv")
     assert "encoding = " not in str(refused.value)
+
+
+def test_workbooks_beside_tables_are_counted_and_named(tmp_path: Path) -> None:
+    folder = tmp_path / "news"
+    (folder / "old").mkdir(parents=True)
+    row = {"published_at": "2020-01-02T15:00:00+00:00", "symbol": "A", "text": "A beats estimates"}
+    pd.DataFrame([row]).to_csv(folder / "a.csv", index=False)
+    assert "workbooks_passed_over" not in read_news(folder).counts
+    for name in ("b.XLSX", "old/c.ods", "~$b.xlsx", ".d.xlsx", "notes.txt"):
+        (folder / name).write_bytes(b"PK")
+    assert workbooks_in(folder) == ["b.XLSX", "old/c.ods"]
+    assert read_news(folder).counts["workbooks_passed_over"] == 2
+    packed = tmp_path / "news.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        file.write(folder / "a.csv", "a.csv")
+        file.write(folder / "b.XLSX", "b.xlsx")
+    assert workbooks_in(packed) == ["b.xlsx"]
+    assert workbooks_in(folder / "a.csv") == []
+    stream = stream_news(packed)
+    assert [len(frame) for frame in stream] == [1]
+    assert stream.counts["workbooks_passed_over"] == 1
+    assert told_workbooks(["b.xlsx"]) == "1 workbook beside the tables is not read: b.xlsx."
+    assert told_workbooks(list("abcd")) == "4 workbooks beside the tables are not read: a, b, c and 1 more."

@@ -13,6 +13,7 @@ import pytest
 from samples.loopback_commands import embargo
 
 from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
+from embargo.research.proposing import still_open
 
 NEW_YORK = "America/New_York"
 QUOTES = ("open", "high", "low", "close")
@@ -97,6 +98,7 @@ def test_semicolons_new_york_time_and_serials_of_a_spreadsheet(
     assert '# timezone = "UTC"' not in text
     refused = embargo("validate", str(tmp_path / "mine.toml"))
     assert (refused.exit_code, "has no time zone" in refused.stderr) == (1, True)
+    assert re.search(r"mine\.toml still leaves 1 line OPEN: news\.timezone \(line \d+\)\.", refused.stderr)
     is_validated(tmp_path, settled(text, timezone=f'"{NEW_YORK}"'))
 
 
@@ -119,6 +121,39 @@ def test_dates_with_the_day_first_are_known_as_their_day_ends(
     assert (config["news"]["date_only"], config["news"]["timezone"]) == ("all", "Etc/GMT+12")
     answer = embargo("validate", str(tmp_path / "mine.toml"))
     assert answer.exit_code in (0, 4), answer.stderr
+
+
+def test_a_check_names_what_is_still_open_and_a_workbook_beside_the_tables(
+    tmp_path: Path, market: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    news, bars = market
+    (tmp_path / "news.d").mkdir()
+    news[["article_id", "published_at", "symbol", "text"]].to_csv(tmp_path / "news.d" / "2016.csv", index=False)
+    (tmp_path / "news.d" / "2017.xlsx").write_bytes(b"PK")
+    bars.assign(date=wall(bars["open_at"]).dt.strftime("%Y-%m-%d"), adj_close=bars["close"]).drop(
+        columns="open_at"
+    ).to_csv(tmp_path / "prices.csv", index=False)
+    text, _, said = proposed(tmp_path, "news.d", "prices.csv")
+    assert "1 left open: prices.adjust." in said
+    assert "# 1 workbook beside the tables is not read: 2017.xlsx." in text
+    (line,) = (number for number, each in enumerate(text.splitlines(), start=1) if each.startswith("# OPEN"))
+    answer = embargo("validate", str(tmp_path / "mine.toml"))
+    assert answer.exit_code == 0, answer.stderr
+    assert "news.path: 1 workbook beside the tables is not read: 2017.xlsx." in answer.output
+    *_, told, last = answer.output.strip().splitlines()
+    assert f"mine.toml still leaves 1 line OPEN: prices.adjust (line {line})." in told
+    assert last.startswith("✓ config")
+    settling = ["prices.adjust=total_return"]
+    assert still_open(text, settling) == still_open(settled(text, adjust='"total_return"')) == []
+    assert "OPEN" not in embargo("validate", str(tmp_path / "mine.toml"), "--set", *settling).output
+    # Where it is to stay out, the comment that asks goes.
+    assert still_open(re.sub(r"(?m)^# OPEN.*\n(#   .*\n)*# adjust.*\n", "", text)) == []
+
+
+def test_marks_without_a_line_to_take_out_are_named_by_their_place() -> None:
+    text = 'name = "a"\n\n[prices]\n# OPEN: two columns hold dates.\n#   Say which.\n\n[news]\n# OPEN: whose clock?\n'
+    assert still_open(text) == ["prices (line 4)", "news (line 8)"]
+    assert still_open("no toml at all [") == []
 
 
 def test_parquet_in_utc_needs_nothing_to_be_settled(tmp_path: Path, market: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from samples.metric_samples import metrics_with, record_with
 
 from embargo.backtest.leakage import Finding
+from embargo.data_loaders.splits import walk_forward
 from embargo.research.records.metrics import Sample
-from embargo.research.run.verdict import conclude
+from embargo.research.run.verdict import conclude, idle_windows
 
 STRONG = metrics_with(
     n_bars=750,
@@ -146,3 +149,25 @@ def test_a_strategy_that_never_traded_is_not_judged() -> None:
     assert conclude(idle, [LEAK], significance=0.05).status == "invalid"
     doubted = conclude(idle, [MEMORY], significance=0.05)
     assert (doubted.headline, doubted.stamp) == (verdict.headline, "The base model may remember this period")
+    assert "counted under “What was left out” (abstained)" in verdict.text
+
+
+def test_windows_in_which_nothing_was_held_are_named() -> None:
+    start, first, end = (pd.Timestamp(day, tz="UTC") for day in ("2019-01-01", "2020-01-01", "2020-01-11"))
+    windows = walk_forward(start, first, end, test_span="2D", validation_span="30D")
+    days = pd.date_range(first, end, inclusive="left", tz="UTC")
+    held = np.full((len(days), 2), 0.5)
+    assert idle_windows(held, days, windows) == []
+    held[:2] = 0.0
+    (told,) = idle_windows(held, days, windows)
+    assert told == (
+        "Nothing was held in 1 of 5 test windows (2020-01-01 to 2020-01-03): its bars count as returns of 0."
+    )
+    held[3:] = 0.0
+    held[2, 0] = 0.0
+    (told,) = idle_windows(held, days, windows)
+    assert "in 4 of 5 test windows (2020-01-01 to 2020-01-03; " in told
+    assert told.endswith("; ...): their bars count as returns of 0.")
+    # A short position is held too; where nothing ever was, the headline says so.
+    assert idle_windows(-np.abs(held), days, windows) == [told]
+    assert idle_windows(held * 0.0, days, windows) == []
