@@ -19,6 +19,8 @@ from embargo.data_loaders.errors import DataError
 from embargo.research.plain import plain
 
 DIGITS = 5
+# Beside the largest number of its list a smaller share is what rounding left, which differs between processors.
+_NOISE = 1e-12
 # Shorter ones are written where they stand.
 _LONG = 12
 # Of what a figure may hold, what the scripts do not draw or what they know themselves.
@@ -127,7 +129,7 @@ def _column(values: Any, columns: Columns | None, *, instants: bool) -> Any:
         return _short(values)
     if instants:
         return _placed(_steps(values), columns, len(values))
-    return _placed([_short(value) for value in _entries(values)], columns, len(values))
+    return _placed(_listed(values), columns, len(values))
 
 
 def _placed(column: Any, columns: Columns | None, length: int) -> Any:
@@ -159,12 +161,19 @@ def _unstepped(column: dict[str, Any]) -> list[int | None]:
     return values
 
 
+def _listed(values: Any) -> list[Any]:
+    """Return a list in short, with nought in the place of what rounding left of it."""
+    entries = [_short(value) for value in _entries(values)]
+    least = _NOISE * max((abs(value) for value in entries if isinstance(value, float | int)), default=0.0)
+    return [0 if isinstance(value, float) and abs(value) < least else value for value in entries]
+
+
 def _short(value: Any) -> Any:
     """Return plain values with floats to the digits that are drawn; what is not a number becomes None."""
     if isinstance(value, Mapping):
         return {str(key): _short(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | np.ndarray | pd.Series | pd.Index):
-        return [_short(entry) for entry in _entries(value)]
+        return _listed(value)
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str):

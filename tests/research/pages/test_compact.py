@@ -54,6 +54,12 @@ def test_floats_keep_the_digits_an_eye_can_tell_and_counts_all_of_theirs() -> No
     assert all(abs(shown[place] / values[place] - 1.0) < 0.5 * 10.0 ** (1 - DIGITS) for place in range(3))
 
 
+def test_what_rounding_left_is_nought() -> None:
+    shown = compacted(go.Figure(go.Scatter(x=[1, 2, 3], y=[0.02, -1.1e-18, 1e-9])), "mine")["data"][0]["y"]
+    assert shown == [0.02, 0, 1e-9]
+    assert compacted(go.Figure(go.Scatter(x=[1, 2], y=[3e-18, -1.1e-18])), "mine")["data"][0]["y"] == [3e-18, -1.1e-18]
+
+
 @pytest.mark.parametrize(
     ("trace", "words"),
     [
