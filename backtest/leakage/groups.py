@@ -343,7 +343,7 @@ def _largest_by_chance(read: Forecasts, leads: Mapping[str, _Leads], seed: int) 
     drawn = [(found, found.codes[rows]) for found in leads.values()]
     largest = 0.0
     for _ in range(SHUFFLES):
-        mixed = columns[:, np.argsort(week + rng.random(len(rows)))]
+        mixed = columns[:, np.argsort(week + rng.random(len(rows)), kind="stable")]
         for found, codes in drawn:
             total = np.stack([np.bincount(codes, weights=each, minlength=found.count) for each in mixed], axis=-1)
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -85,7 +85,7 @@ def check_label_overlap(
             f"{int(counts.get('train', 0))} training and {int(counts.get('validation', 0))} validation labels of "
             f"{samples} end at or after the start of the next block (validation {moment(validation_start)}, test "
             f"{moment(test_start)}), by up to {length(furthest)}.",
-            evidence_rows(reaching.sort_values("ends_at", ascending=False)),
+            evidence_rows(reaching.sort_values("ends_at", ascending=False, kind="stable")),
             len(reaching) / samples,
             "share of samples",
             "Purge every sample whose label interval touches the next block.",
@@ -103,7 +103,7 @@ def check_label_overlap(
             _OVERLAP_TITLE,
             f"No label reaches over a boundary, but {len(near)} of {samples} end less than the embargo of "
             f"{length(embargo)} before the next block begins.",
-            evidence_rows(near.sort_values("ends_at", ascending=False)),
+            evidence_rows(near.sort_values("ends_at", ascending=False, kind="stable")),
             len(near) / samples,
             "share of samples",
             "Drop samples within the embargo of a boundary.",
@@ -182,7 +182,7 @@ def check_split_order(
             f"{len(young)} of {len(learned)} training and validation samples are known at or after the first test "
             f"decision ({moment(first)}), and {len(shared)} are articles of the test."
             + (" This looks like a shuffled split." if shuffled else ""),
-            evidence_rows(wrong.sort_values("known_at", ascending=False)),
+            evidence_rows(wrong.sort_values("known_at", ascending=False, kind="stable")),
             share,
             "share of training and validation samples",
             "Split by known_at, all symbols together, and put all rows of one article on one side.",
@@ -200,7 +200,7 @@ def check_split_order(
             f"All samples are older than the first test decision ({moment(first)}), but {len(mixed)} of "
             f"{len(parts['train'])} training samples are younger than the oldest validation sample ({moment(oldest)}) "
             "or shared with validation.",
-            evidence_rows(mixed.sort_values("known_at", ascending=False)),
+            evidence_rows(mixed.sort_values("known_at", ascending=False, kind="stable")),
             len(mixed) / len(learned),
             "share of training and validation samples",
             "Let validation follow training in time.",

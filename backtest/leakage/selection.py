@@ -72,7 +72,7 @@ def check_selection(
         detail = "No other attempt on these bars, with the same news, differs from this one in tuning alone."
         return Finding("P1", "not-applicable", check.title, detail)
     told, survives = _survival(p_value, adjusted_p_value, significance)
-    best = variants.sort_values("sharpe", ascending=False)[["attempt", "tuning", "sharpe"]]
+    best = variants.sort_values("sharpe", ascending=False, kind="stable")[["attempt", "tuning", "sharpe"]]
     verdict: AuditVerdict = "suspicious" if rank == 1 and n >= FEWEST_VARIANTS and not survives else "pass"
     detail = (
         f"{n:,} attempts on these bars, with the same news, differ in tuning alone; this one is number {rank:,} by "
@@ -148,7 +148,7 @@ def check_attempts(
     others = f"{recorded:,} attempts on these bars are recorded (this one is number {rank:,}) and {stated}"
     detail = f"{others if recorded > 1 else f'This is the only attempt recorded on these bars, {stated}'}. {told}"
     verdict: AuditVerdict = "suspicious" if rank == 1 and recorded >= FEWEST_VARIANTS and not survives else "pass"
-    best = attempts.sort_values("sharpe", ascending=False)[["attempt", "tuning", "sharpe"]]
+    best = attempts.sort_values("sharpe", ascending=False, kind="stable")[["attempt", "tuning", "sharpe"]]
     shown: list[dict[str, Any]] = evidence_rows(best, EVIDENCE_ROWS) if recorded > 1 else []
     remedy = check.remedy if verdict == "suspicious" else ""
     return Finding("P2", verdict, check.title, detail, shown, float(n), unit, remedy)

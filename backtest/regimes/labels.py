@@ -205,7 +205,7 @@ def threshold_regime(
     if instants.has_duplicates:
         raise DataError(f"{what}: two values are known from {instants[instants.duplicated()][0]}. Keep one of them.")
     known, asked = _microseconds(instants), _microseconds(decided_at)
-    order = np.argsort(known)
+    order = np.argsort(known, kind="stable")
     known, values = known[order], series["value"].to_numpy(dtype=float)[order]
     newest = np.searchsorted(known, asked, side="right") - 1
     speaks = newest >= 0

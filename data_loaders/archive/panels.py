@@ -165,7 +165,7 @@ def lay_out(frame: pd.DataFrame, symbols: list[str], *, calendar: str, bar: str,
         As ``check_alignment`` and ``schemas.validate_prices`` do.
     """
     check_alignment(frame, calendar=calendar, bar=bar, where=where)
-    bars = frame[["open_at", "close_at"]].drop_duplicates("open_at").sort_values("open_at")
+    bars = frame[["open_at", "close_at"]].drop_duplicates("open_at").sort_values("open_at", kind="stable")
     open_at, close_at = pd.DatetimeIndex(bars["open_at"], name=None), pd.DatetimeIndex(bars["close_at"], name=None)
     row = open_at.get_indexer(pd.DatetimeIndex(frame["open_at"]))
     column = pd.Index(symbols).get_indexer(pd.Index(frame["symbol"]))

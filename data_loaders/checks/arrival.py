@@ -117,7 +117,7 @@ def back_fill(news: pd.DataFrame | NewsFacts) -> Check:
             "median_lag_seconds": float(np.median(lag) / np.timedelta64(1, "s")),
         },
         examples(
-            shown.sort_values("lag_days", ascending=False),
+            shown.sort_values("lag_days", ascending=False, kind="stable"),
             ["article_id", "symbol", "published_at", "seen_at", "lag_days"],
         ),
         pd.DataFrame({"lag": list(BINS), "articles": spread}),

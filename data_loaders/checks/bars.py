@@ -356,7 +356,7 @@ def volumes(prices: Prices) -> Check:
     with np.errstate(invalid="ignore"):
         unrecorded = zero & (prices.high.to_numpy(dtype=float) > prices.low.to_numpy(dtype=float))
     cells = max(int(quoted.sum()), 1)
-    per_symbol = pd.Series(zero.sum(axis=0), index=prices.close.columns).sort_values(ascending=False)
+    per_symbol = pd.Series(zero.sum(axis=0), index=prices.close.columns).sort_values(ascending=False, kind="stable")
     per_symbol = per_symbol[per_symbol > 0]
     share = float(zero.sum() / cells)
     remedies = []

@@ -64,7 +64,7 @@ def _spikes(minutes: np.ndarray) -> pd.DataFrame:
     spike = (counts >= SPIKE_ROWS) & (counts > SPIKE_RATIO * expected)
     chosen = np.flatnonzero(spike)
     table = pd.DataFrame({"minute": chosen, "articles": counts[chosen], "expected": expected[chosen]})
-    return table.sort_values("articles", ascending=False, ignore_index=True)
+    return table.sort_values("articles", ascending=False, ignore_index=True, kind="stable")
 
 
 def time_of_day(news: pd.DataFrame | NewsFacts, *, calendar: str) -> Check:

@@ -131,7 +131,7 @@ def collection_gaps(news: pd.DataFrame | NewsFacts, *, calendar: str) -> Check:
             "gap_days": number,
             "longest_gap_days": longest,
         },
-        examples(stretches.sort_values("usual_articles", ascending=False)),
+        examples(stretches.sort_values("usual_articles", ascending=False, kind="stable")),
         remedy="Get the missing days from the source. Where it has none, learn and test on stretches without such gaps "
         "(split.start, split.first_test, split.end): silence there says nothing."
         if number

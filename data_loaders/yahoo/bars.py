@@ -510,4 +510,4 @@ def _frame(
         }
     )
     frame = frame.assign(venue=VENUE, symbol=listing.symbol, bar=bar)
-    return frame[list(BAR_COLUMNS)].sort_values("open_at", ignore_index=True)
+    return frame[list(BAR_COLUMNS)].sort_values("open_at", ignore_index=True, kind="stable")

@@ -70,7 +70,7 @@ class Unpadded:
             packed = pack([texts[text] for text in group], pad_id, self.room)
             for row in range(len(packed.tokens)):
                 held = np.flatnonzero(packed.rows == row)
-                held = held[np.argsort(packed.starts[held])]
+                held = held[np.argsort(packed.starts[held], kind="stable")]
                 result[group[held]] = self._row(packed, row, held, width)
                 done += len(held)
                 if progress is not None:

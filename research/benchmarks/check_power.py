@@ -222,7 +222,7 @@ def exclusions(kind: str) -> Draw:
             rows = int(rng.integers(2, bars - 10)) + np.arange(5)
         if dose:
             across = np.abs(np.log(opens.to_numpy()[2:] / close[:-2]).mean(axis=1))
-            rows = np.argsort(across)[::-1][: (0, 1, 3)[dose]] + 1
+            rows = np.argsort(across, kind="stable")[::-1][: (0, 1, 3)[dose]] + 1
         prices = Prices(opens, frame, frame, frame, frame, at, at + pd.Timedelta(hours=6), "XNYS")
         left = prices.select(bars=np.setdiff1d(np.arange(bars), rows))
         return check_exclusions(left, at, gate={}).verdict

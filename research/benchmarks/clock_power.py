@@ -146,7 +146,7 @@ def make_world(calendar: str, profile: str, reaction: str, rng: np.random.Genera
     reader = rng.spawn(1)[0]
     heard = np.where(reader.random(len(size)) < MISREAD, -np.sign(size), np.sign(size))
     news = news.assign(tone=np.where(reader.random(len(size)) < UNREAD, 0.0, heard))
-    news = news.sort_values("published_at", ignore_index=True)
+    news = news.sort_values("published_at", ignore_index=True, kind="stable")
     return ClockWorld(news.drop(columns="tone"), prices, calendar, news["tone"])
 
 

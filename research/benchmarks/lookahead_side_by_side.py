@@ -122,7 +122,9 @@ def by_level(_news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
 def joined_by_date(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Join news to the bar of its own day, asof the wrong way."""
     bars = pd.DataFrame({"at": prices.close_at, "row": np.arange(len(prices.close_at))})
-    told = news.sort_values("known_at")[["known_at", "symbol", "score"]].rename(columns={"known_at": "at"})
+    told = news.sort_values("known_at", kind="stable")[["known_at", "symbol", "score"]].rename(
+        columns={"known_at": "at"}
+    )
     joined = pd.merge_asof(told, bars, on="at", direction="forward").dropna(subset="row")
     total = np.zeros(prices.open.shape)
     column = prices.open.columns.get_indexer(pd.Index(joined["symbol"]))

@@ -280,7 +280,7 @@ def naive_splits(returns: np.ndarray, blocks: int, most: int) -> tuple[np.ndarra
         first, second = (half.mean(axis=0) / half.std(axis=0, ddof=1) for half in (inside, outside))
         chosen.append(second[first.argmax()])
         # The rank of the chosen one, as it is usually taken.
-        second.argsort().argsort()
+        second.argsort(kind="stable").argsort(kind="stable")
     return np.array(chosen), len(splits)
 
 

@@ -138,7 +138,7 @@ def with_copies(news: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     copies = news.iloc[place].assign(article_id=[f"c{count}" for count in range(len(place))])
     copies["published_at"] = (copies["published_at"].reset_index(drop=True) + later).to_numpy()
     copies["published_at"] = pd.to_datetime(copies["published_at"], utc=True).astype(news["published_at"].dtype)
-    return pd.concat([news, copies]).sort_values("published_at", ignore_index=True)
+    return pd.concat([news, copies]).sort_values("published_at", ignore_index=True, kind="stable")
 
 
 def periods(news: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -234,7 +234,7 @@ many were found suspicious or a leak, the exact 95 % interval of that share, and
 
 def _archives(folder: Path) -> Iterator[tuple[str, pd.DataFrame, Prices, str]]:
     news = pd.read_parquet(folder / "stocknet_news.parquet").rename(columns={"id": "article_id"})
-    news = news[news["cashtag_match"]].sort_values("published_at", ignore_index=True)
+    news = news[news["cashtag_match"]].sort_values("published_at", ignore_index=True, kind="stable")
     prices = read_prices(folder / "stocknet_prices.parquet", calendar="XNYS").prices
     yield "StockNet", news, prices, "XNYS"
     raw = pd.read_parquet(folder / "crypto_news.parquet").rename(columns={"id": "article_id"})
@@ -248,7 +248,7 @@ def _archives(folder: Path) -> Iterator[tuple[str, pd.DataFrame, Prices, str]]:
     opens = pd.DatetimeIndex(panels["open"].index).as_unit("us")
     panels = {name: panel.set_axis(opens) for name, panel in panels.items()}
     prices = Prices(**panels, open_at=opens, close_at=opens + HOUR, calendar="24/7")
-    yield "Crypto news", pd.concat(both).sort_values("published_at", ignore_index=True), prices, "24/7"
+    yield "Crypto news", pd.concat(both).sort_values("published_at", ignore_index=True, kind="stable"), prices, "24/7"
 
 
 def _archive_section(name: str, news: pd.DataFrame, prices: Prices, calendar: str, seed: int) -> str:

@@ -185,7 +185,7 @@ def forecasts(
     values = rng.dirichlet((2.0, 2.0, 2.0), (draws, days, articles))
     luck = math.sqrt(correlation) * rng.standard_normal((draws, days, 1))
     score = ndtr(luck + math.sqrt(1.0 - correlation) * rng.standard_normal((draws, days, articles)))
-    order = np.argsort(-values, axis=-1)
+    order = np.argsort(-values, axis=-1, kind="stable")
     reached = np.cumsum(np.take_along_axis(values, order, axis=-1), axis=-1)[..., :2]
     place = (score[..., None] > reached).sum(axis=-1)
     return values, np.take_along_axis(order, place[..., None], axis=-1)[..., 0]

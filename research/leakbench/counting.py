@@ -159,7 +159,11 @@ def fit_counting(request: FitRequest) -> Fit:
 
 def newest_of_each(train: pd.DataFrame) -> list[KnownText]:
     """Return the newest training sample of each class, known when its label was complete."""
-    rows = train.sort_values("known_at", kind="stable").drop_duplicates("label", keep="last").sort_values("label")
+    rows = (
+        train.sort_values("known_at", kind="stable")
+        .drop_duplicates("label", keep="last")
+        .sort_values("label", kind="stable")
+    )
     known = rows[["known_at", "ends_at"]].max(axis=1)
     return [KnownText(*row) for row in zip(rows["text"], known, rows["label"].astype(int), strict=True)]
 

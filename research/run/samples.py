@@ -179,7 +179,7 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
             )
         if config.model.max_train and len(train) > config.model.max_train:
             counts["train_over_limit"] = len(train) - config.model.max_train
-            train = train.sort_values("known_at").iloc[-config.model.max_train :]
+            train = train.sort_values("known_at", kind="stable").iloc[-config.model.max_train :]
         until = max(part[name].max() for part in (train, validation) for name in ("known_at", "ends_at"))
         counts |= settled.counts
         news = _test_news(world, cut)

@@ -284,7 +284,9 @@ def check_leading_names(
         f"moves by {deviation:.3f}, other news by {figures['deviation_news']:.3f} (standard deviations; p = {p:.4f})."
     )
     told = effect >= LEADING and deviation >= FELT and p <= NAMES_LEVEL
-    by_symbol = kept.groupby("symbol")["moved"].agg(["mean", "size"]).sort_values("mean", ascending=False)
+    by_symbol = (
+        kept.groupby("symbol")["moved"].agg(["mean", "size"]).sort_values("mean", ascending=False, kind="stable")
+    )
     evidence = evidence_rows(by_symbol.reset_index().rename(columns={"mean": "moved", "size": "texts"}))
     verdict: AuditVerdict = "suspicious" if told else "pass"
     return _LEADING_PROBE.answer(verdict, said, effect, (float(low), float(high)), figures, evidence if told else ())
@@ -356,7 +358,9 @@ def check_reidentification(
     evidence = []
     if "symbol" in read.frame:
         by_symbol = (
-            read.frame.groupby("symbol")["recognised"].agg(["mean", "size"]).sort_values("mean", ascending=False)
+            read.frame.groupby("symbol")["recognised"]
+            .agg(["mean", "size"])
+            .sort_values("mean", ascending=False, kind="stable")
         )
         evidence = evidence_rows(by_symbol.reset_index().rename(columns={"mean": "recognised", "size": "texts"}))
     verdict: AuditVerdict = "suspicious" if told else "pass"

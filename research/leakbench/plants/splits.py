@@ -52,7 +52,9 @@ def _shuffled(part: Any, config: Any, world: Any, rng: np.random.Generator, dose
         if len(part.train) > len(drawn)
         else part.train
     )
-    return _until(replace(part, train=pd.concat([kept, drawn]).sort_values("known_at", ignore_index=True)))
+    return _until(
+        replace(part, train=pd.concat([kept, drawn]).sort_values("known_at", ignore_index=True, kind="stable"))
+    )
 
 
 def _by_symbol(part: Any, config: Any, world: Any, rng: np.random.Generator, dose: float) -> Any:
@@ -61,7 +63,9 @@ def _by_symbol(part: Any, config: Any, world: Any, rng: np.random.Generator, dos
     taught = set(names[: max(1, round(dose * len(names) / 2))])
     symbol = world.news.drop_duplicates("article_id").set_index("article_id")["symbol"]
     drawn = part.test.loc[part.test["article_id"].map(symbol).isin(taught), part.train.columns]
-    return _until(replace(part, train=pd.concat([part.train, drawn]).sort_values("known_at", ignore_index=True)))
+    return _until(
+        replace(part, train=pd.concat([part.train, drawn]).sort_values("known_at", ignore_index=True, kind="stable"))
+    )
 
 
 def _validated_before(part: Any, config: Any, world: Any, rng: np.random.Generator, dose: float) -> Any:
