@@ -15,10 +15,10 @@ from contextvars import ContextVar
 from pathlib import Path
 
 NOTE = ".effort.json"
-_running: ContextVar[tuple[Clock, ...]] = ContextVar("running", default=())
+_running: ContextVar[tuple[Stopwatch, ...]] = ContextVar("running", default=())
 
 
-class Clock:
+class Stopwatch:
     """Seconds since it was made, or until it was stopped, and those of work that was done before."""
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class Clock:
 
 
 @contextmanager
-def clocked() -> Iterator[Clock]:
+def clocked() -> Iterator[Stopwatch]:
     """Measure a block of work; what it finds made counts as when it was made.
 
     Yields
     ------
-    Clock
+    Stopwatch
         Whose ``taken`` may be asked while the block runs, and when it is over.
 
     Examples
@@ -59,7 +59,7 @@ def clocked() -> Iterator[Clock]:
     >>> [round(seconds) for seconds in (*inner.taken, *outer.taken)]
     [3600, 7200, 3600, 7200]
     """
-    clock = Clock()
+    clock = Stopwatch()
     token = _running.set((*_running.get(), clock))
     try:
         yield clock
@@ -68,7 +68,7 @@ def clocked() -> Iterator[Clock]:
         clock.stop()
 
 
-def note(folder: Path, clock: Clock) -> None:
+def note(folder: Path, clock: Stopwatch) -> None:
     """Write down in a folder what making it took; nothing where a part of that is unknown."""
     if all(map(math.isfinite, clock.taken)):
         (folder / NOTE).write_text(json.dumps(clock.taken), encoding="ascii")

@@ -45,7 +45,7 @@ def loaded(code: str, *arguments: str, told: str = TOP, **environment: str) -> s
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "leak" not in done.stderr, done.stderr
+    assert "leaked" not in done.stderr, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from embargo import Run
 from embargo.backtest.significance import holm, mean_estimate
-from embargo.research.pages import TEMPLATE, Chart, ReportTable, fill, placed, terminal_table
+from embargo.research.pages import Chart, ReportTable, fill, placed, terminal_table
 from embargo.research.pages.formats import basis_points, count, interval, probability
 
 PAGE = Path(__file__).with_name("study.html.j2")
@@ -160,7 +160,7 @@ def weekday_chart(found: WeekdayStudy) -> Chart:
             },
         )
     )
-    figure.update_layout(template=TEMPLATE, height=280, yaxis={"title": {"text": "basis points a bar"}})
+    figure.update_layout(height=280, yaxis={"title": {"text": "basis points a bar"}})
     told = "; ".join(f"{day.name} {basis_points(day.mean)}" for day in drawn) or "too few bars"
     return Chart(figure, f"Mean net return by weekday, basis points: {told}.")
 

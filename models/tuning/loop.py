@@ -143,7 +143,7 @@ def train(
 def run_passes(loop: Loop, checkpoint: Path, progress: Progress | None = None) -> Trained:
     """Run a loop to its end, as `train` says, from its checkpoint if there is one."""
     model, settings, steps, autocast = loop.model, loop.settings, loop.steps, loop.autocast
-    kept, clock = read_checkpoint(checkpoint), effort.Clock()
+    kept, clock = read_checkpoint(checkpoint), effort.Stopwatch()
     loop.restore(kept)
     state = loop.state
     if kept is not None:

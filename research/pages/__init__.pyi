@@ -1,4 +1,4 @@
-from .charts import TEMPLATE, Chart, keep_extremes, label_of, milliseconds, placed
+from .charts import Chart, keep_extremes, label_of, milliseconds, placed
 from .page import fill, write_page
 from .phrases import PHRASES, Phrase, phrase
 from .status import STATUSES, Status
@@ -7,7 +7,6 @@ from .tables import ReportTable, TableCell, rows_of, terminal_table
 __all__ = [
     "PHRASES",
     "STATUSES",
-    "TEMPLATE",
     "Chart",
     "Phrase",
     "ReportTable",

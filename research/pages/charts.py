@@ -42,29 +42,6 @@ AXIS = {
     "title": {"font": {"size": 12}, "standoff": 8},
 }
 
-TEMPLATE = go.layout.Template(
-    layout={
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {
-            "family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
-            "size": 12,
-            "color": "var(--muted)",
-        },
-        "margin": {"l": 48, "r": 20, "t": 12, "b": 36},
-        "hovermode": "x unified",
-        "hoverlabel": {
-            "bgcolor": "var(--panel)",
-            "bordercolor": "var(--line)",
-            "font": {"color": "var(--ink)", "size": 12},
-        },
-        "showlegend": False,
-        "dragmode": "zoom",
-        "xaxis": AXIS,
-        "yaxis": AXIS,
-    }
-)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chart:
@@ -73,7 +50,7 @@ class Chart:
     Attributes
     ----------
     figure : plotly Figure
-        With ``var(--name)`` colours, a height, and `TEMPLATE`.
+        With ``var(--name)`` colours and a height.
     summary : str
         What the chart shows, in words and numbers; read out in its place.
     note : str
@@ -82,9 +59,9 @@ class Chart:
     Examples
     --------
     >>> import plotly.graph_objects as go
-    >>> from embargo.research.pages import TEMPLATE, Chart
+    >>> from embargo.research.pages import Chart
     >>> figure = go.Figure(go.Scatter(x=[0, 1], y=[1.0, 1.2]))
-    >>> figure = figure.update_layout(template=TEMPLATE, height=300)
+    >>> figure = figure.update_layout(height=300)
     >>> Chart(figure, "Growth from 1.00 to 1.20.").summary
     'Growth from 1.00 to 1.20.'
     """

@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from embargo.research.pages.charts import (
     AXIS,
     SHADE_COLOURS,
-    TEMPLATE,
     keep_extremes,
     label_of,
     milliseconds,
@@ -76,7 +75,6 @@ def growth_figure(growth: pd.DataFrame, regimes: pd.DataFrame | None) -> tuple[g
     if regimes is not None:
         figure.add_traces(_regime_traces(regimes, when))
     figure.update_layout(
-        template=TEMPLATE,
         height=520,
         hoversubplots="axis",
         xaxis={"type": "date", "anchor": "y3", "showgrid": False, "hoverformat": "%Y-%m-%d %H:%M UTC"},

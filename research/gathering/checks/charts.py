@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from embargo.data_loaders.checks import Check
 from embargo.research.pages import formats
-from embargo.research.pages.charts import TEMPLATE, Chart, hatch, label_of, milliseconds
+from embargo.research.pages.charts import Chart, hatch, label_of, milliseconds
 
 LONGEST_TICK = 14
 
@@ -59,7 +59,6 @@ def time_of_day_chart(check: Check) -> Chart:
         )
     zone = label_of(check.figures.get("zone", "UTC"))
     figure.update_layout(
-        template=TEMPLATE,
         height=300,
         barmode="stack",
         bargap=0.12,
@@ -114,7 +113,6 @@ def months_chart(check: Check) -> Chart:
         )
     )
     figure.update_layout(
-        template=TEMPLATE,
         height=260,
         barmode="overlay",
         hovermode="closest",
@@ -144,7 +142,6 @@ def lag_chart(check: Check) -> Chart:
             )
         )
     figure.update_layout(
-        template=TEMPLATE,
         height=260,
         bargap=0.15,
         hovermode="closest",
@@ -193,7 +190,6 @@ def coverage_chart(check: Check) -> Chart:
         )
     )
     figure.update_layout(
-        template=TEMPLATE,
         height=110 + 13 * len(order),
         hovermode="closest",
         xaxis={"type": "date", "showgrid": False},

@@ -14,7 +14,6 @@ from embargo.research.pages import formats
 from embargo.research.pages.charts import (
     AXIS,
     DASHES,
-    TEMPLATE,
     Chart,
     in_rows,
     keep_extremes,
@@ -69,7 +68,6 @@ def rolling_chart(over_time: pd.DataFrame, level: float) -> Chart | None:
     )
     figure = go.Figure([band, _line(shown, "rolling_sharpe", "rolling Sharpe ratio", 0, ".2f")])
     figure.update_layout(
-        template=TEMPLATE,
         height=300,
         xaxis={"type": "date", "showgrid": False},
         yaxis={"title": {"text": "annual Sharpe ratio"}, "nticks": 6, "zeroline": True},
@@ -92,7 +90,6 @@ def exposure_chart(over_time: pd.DataFrame) -> Chart:
         ]
     )
     figure.update_layout(
-        template=TEMPLATE,
         height=440,
         hoversubplots="axis",
         xaxis={"type": "date", "showgrid": False, "anchor": "y3"},
@@ -118,7 +115,6 @@ def costs_chart(over_time: pd.DataFrame) -> Chart:
     shown, note = _thinned(paid)
     figure = go.Figure([_line(shown, name, words, place, ".2%") for place, (name, words) in enumerate(_COSTS)])
     figure.update_layout(
-        template=TEMPLATE,
         height=300,
         xaxis={"type": "date", "showgrid": False},
         yaxis={
@@ -176,7 +172,6 @@ def contributions_chart(contributions: pd.DataFrame, over_time: pd.DataFrame) ->
     )
     figure.add_vline(x=0, line={"color": "var(--axis)", "width": 1})
     figure.update_layout(
-        template=TEMPLATE,
         height=90 + 22 * (len(steps) + 1),
         hovermode="closest",
         barmode="overlay",
@@ -229,7 +224,6 @@ def horizon_chart(information: pd.DataFrame) -> Chart | None:
         )
     )
     figure.update_layout(
-        template=TEMPLATE,
         height=280,
         hovermode="closest",
         xaxis={"type": "category", "title": {"text": "bars ahead"}, "showgrid": False},
@@ -270,7 +264,6 @@ def decay_chart(information: pd.DataFrame) -> Chart | None:
             )
         )
     figure.update_layout(
-        template=TEMPLATE,
         height=280,
         hovermode="closest",
         bargap=0.25,

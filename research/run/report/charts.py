@@ -17,7 +17,6 @@ from embargo.research.pages import formats
 from embargo.research.pages.charts import (
     AXIS,
     DASHES,
-    TEMPLATE,
     Chart,
     hatch,
     in_rows,
@@ -98,7 +97,6 @@ def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
         figure.add_trace(words_at(empty.index.to_numpy(float), ["not estimated"] * len(empty)))
     figure.add_vline(x=0, line={"color": "var(--axis)", "width": 1})
     figure.update_layout(
-        template=TEMPLATE,
         height=90 + 30 * len(rows),
         hovermode="closest",
         xaxis={"title": {"text": "annual Sharpe ratio, with interval"}},
@@ -174,7 +172,6 @@ def reliability_chart(reliability: pd.DataFrame) -> Chart:
         weight = part["count"] / part["count"].sum()
         gaps.append(f"{stage} {formats.percent(float((weight * (part['confidence'] - part['accuracy']).abs()).sum()))}")
     figure.update_layout(
-        template=TEMPLATE,
         height=400,
         hoversubplots="axis",
         barmode="overlay",
@@ -234,7 +231,6 @@ def permutation_chart(permutation: Mapping[str, Any]) -> Chart:
         )
     )
     figure.update_layout(
-        template=TEMPLATE,
         height=320,
         hovermode="closest",
         bargap=0,
@@ -286,7 +282,6 @@ def folds_chart(folds: pd.DataFrame) -> Chart:
         )
         named.add(name)
     figure.update_layout(
-        template=TEMPLATE,
         height=80 + 30 * len(rows),
         hovermode="closest",
         barmode="overlay",

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from embargo.research.pages import formats
-from embargo.research.pages.charts import AXIS, TEMPLATE, Chart, keep_extremes, label_of, milliseconds
+from embargo.research.pages.charts import AXIS, Chart, keep_extremes, label_of, milliseconds
 
 MOST_SYMBOLS = 8
 MOST_MARKS = 150
@@ -62,7 +62,6 @@ def trades_chart(
         figure.add_traces(_lines(when, price, held, more))
         left += [_turns(figure, when, price, held, more), _tones(figure, when, price, mine, more)]
     figure.update_layout(
-        template=TEMPLATE,
         height=460,
         hovermode="closest",
         xaxis={"type": "date", "showgrid": False, "anchor": "y2"},

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from embargo.research.pages import formats
-from embargo.research.pages.charts import TEMPLATE, Chart, label_of, series_colour, series_dash, whiskers
+from embargo.research.pages.charts import Chart, label_of, series_colour, series_dash, whiskers
 from embargo.research.studies.adapt.adaptation import Adaptation
 from embargo.research.studies.adapt.costs import VOLUMES
 from embargo.research.studies.adapt.recommend import money
@@ -45,7 +45,6 @@ def quality_chart(found: Adaptation) -> Chart:
             figure.add_trace(_point(place, row, cost, value, bounds, words, side))
         told.append(words)
     figure.update_layout(
-        template=TEMPLATE,
         height=420,
         hovermode="closest",
         xaxis={
@@ -151,7 +150,6 @@ def volume_chart(found: Adaptation) -> Chart:
         )
         told += [f"{one['few']} and {one['many']} cross at {formats.count(one['articles'])}" for one in crossings]
     figure.update_layout(
-        template=TEMPLATE,
         height=420,
         xaxis={"type": "log", "title": {"text": "articles"}, "dtick": 1},
         yaxis={"type": "log", "title": {"text": f"{currency}, the fit among it"}, "dtick": 1},

@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 from embargo.research.pages import formats
 from embargo.research.pages.charts import (
     SERIES_COLOURS,
-    TEMPLATE,
     Chart,
     in_rows,
     label_of,
@@ -136,7 +135,6 @@ def _whiskers(
         figure.add_hline(y=place - 0.5, line={"color": "var(--grid)", "width": 1})
     figure.add_vline(x=0, line={"color": "var(--axis)", "width": 1})
     figure.update_layout(
-        template=TEMPLATE,
         height=90 + len(keys) * max(30, 14 + _ROOM * len(names)),
         hovermode="closest",
         xaxis={"title": {"text": axis}},

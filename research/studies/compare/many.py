@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import plotly.graph_objects as go
 
 from embargo.research.pages import formats
-from embargo.research.pages.charts import TEMPLATE, Chart, label_of
+from embargo.research.pages.charts import Chart, label_of
 from embargo.research.pages.tables import TableCell
 from embargo.research.studies.compare.charts import regime_name
 from embargo.research.studies.compare.rows import Fared, fared
@@ -135,7 +135,6 @@ def pareto_chart(found: Comparison, spent: ParetoAxis = "turnover") -> Chart | N
             )
         )
     figure.update_layout(
-        template=TEMPLATE,
         height=360,
         hovermode="closest",
         xaxis={"title": {"text": axis.title}} | ({"tickformat": axis.tick} if axis.tick else {}),

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from embargo.research.pages import formats
-from embargo.research.pages.charts import DASHES, TEMPLATE, Chart, hatch, label_of, milliseconds, whiskers
+from embargo.research.pages.charts import DASHES, Chart, hatch, label_of, milliseconds, whiskers
 from embargo.research.studies.signal.tables import lived
 from embargo.signals.diagnostics.diagnosis import Diagnosis
 from embargo.signals.diagnostics.events import ALL_HOURS
@@ -29,7 +29,6 @@ def _errors(middle: pd.Series, low: pd.Series, high: pd.Series) -> dict[str, Any
 def _laid(figure: go.Figure, height: int, across: dict[str, Any], up: str, *, ticks: int = 6, **more: Any) -> None:
     """Lay a chart of one panel out: its height, its horizontal axis, and what is measured upwards from zero."""
     figure.update_layout(
-        template=TEMPLATE,
         height=height,
         **more,
         hovermode="closest",
@@ -164,7 +163,7 @@ def event_chart(found: Diagnosis) -> Chart:
                 continue
             for trace in _path(path, direction, colour, first=place == 0):
                 figure.add_trace(trace, **where)
-    figure.update_layout(template=TEMPLATE, height=86 + 260 * lines, hovermode="closest", margin={"t": 28})
+    figure.update_layout(height=86 + 260 * lines, hovermode="closest", margin={"t": 28})
     figure.update_annotations(font={"size": 12, "color": "var(--ink)"})
     figure.update_xaxes(dtick=5, showgrid=False, zeroline=True, zerolinewidth=1)
     figure.update_yaxes(nticks=6, zeroline=True, zerolinewidth=1)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from embargo.research.pages import formats
-from embargo.research.pages.charts import TEMPLATE, Chart, label_of
+from embargo.research.pages.charts import Chart, label_of
 from embargo.research.studies.sweep.grid import Axis, Sweep
 
 MOST_MAPS = 24
@@ -140,7 +140,7 @@ def _mark(name: str, x: int, y: int) -> go.Scatter:
 def _dress(
     figure: go.Figure, axes: list[Axis], across: int, down: int | None, wide: int, high: int, height: int
 ) -> None:
-    figure.update_layout(template=TEMPLATE, height=height, hovermode="closest", margin={"l": 90, "t": 34, "b": 52})
+    figure.update_layout(height=height, hovermode="closest", margin={"l": 90, "t": 34, "b": 52})
     figure.update_annotations(font={"size": 11})
     figure.update_xaxes(_ticks(axes[across], wide))
     if down is None:

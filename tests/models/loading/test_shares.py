@@ -76,6 +76,7 @@ def together(base, folder, count, *names):
     return json.loads(said)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bits_of_one(base, tmp_path):
     alone = run(base, tmp_path / "one", SETTINGS)
     assert together(base, tmp_path / "two", 2, "plain") == {"plain": kept(alone)}
