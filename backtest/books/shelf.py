@@ -1,8 +1,8 @@
 """Books that vectorbt has kept before, by all that they depend on: loading vectorbt takes longer than most runs.
 
 What is looked up is what vectorbt would say again. An entry is named by a hash of all numbers that vectorbt is given,
-of the versions of what computes, and of the code that asks, so that no entry is ever another's; a run that differs in a
-single bit is booked anew.
+of the processor, the versions of what computes and the code that asks, so that no entry is ever another's; a run that
+differs in a single bit is booked anew.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def name_of(arrays: Mapping[str, np.ndarray], code: Path) -> str:
     (True, False)
     """
     digest = hashlib.sha256(code.read_bytes())
-    digest.update(repr([platform.machine(), *((name, _version(name)) for name in _COMPUTES)]).encode())
+    # Loops are compiled for the processor that they run on.
+    features = np.show_config(mode="dicts")["SIMD Extensions"]
+    digest.update(repr([platform.machine(), features, *((name, _version(name)) for name in _COMPUTES)]).encode())
     for name, array in sorted(arrays.items()):
         digest.update(repr((name, array.dtype.str, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
