@@ -19,7 +19,7 @@ from embargo.data_loaders.errors import DataError
 from embargo.research.plain import plain
 
 DIGITS = 5
-# Beside the largest number of its list a smaller share is what rounding left, which differs between processors.
+# Beside the largest number of its column a smaller share is what rounding left, which differs between processors.
 _NOISE = 1e-12
 # Shorter ones are written where they stand.
 _LONG = 12
@@ -129,7 +129,7 @@ def _column(values: Any, columns: Columns | None, *, instants: bool) -> Any:
         return _short(values)
     if instants:
         return _placed(_steps(values), columns, len(values))
-    return _placed(_listed(values), columns, len(values))
+    return _placed(_of_one_kind(values), columns, len(values))
 
 
 def _placed(column: Any, columns: Columns | None, length: int) -> Any:
@@ -161,8 +161,8 @@ def _unstepped(column: dict[str, Any]) -> list[int | None]:
     return values
 
 
-def _listed(values: Any) -> list[Any]:
-    """Return a list in short, with nought in the place of what rounding left of it."""
+def _of_one_kind(values: Any) -> list[Any]:
+    """Return a column in short, with nought in the place of what rounding left of its numbers."""
     entries = [_short(value) for value in _entries(values)]
     least = _NOISE * max((abs(value) for value in entries if isinstance(value, float | int)), default=0.0)
     return [0 if isinstance(value, float) and abs(value) < least else value for value in entries]
@@ -173,7 +173,7 @@ def _short(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _short(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | np.ndarray | pd.Series | pd.Index):
-        return _listed(value)
+        return [_short(entry) for entry in _entries(value)]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str):

@@ -60,6 +60,12 @@ def test_what_rounding_left_is_nought() -> None:
     assert compacted(go.Figure(go.Scatter(x=[1, 2], y=[3e-18, -1.1e-18])), "mine")["data"][0]["y"] == [3e-18, -1.1e-18]
 
 
+def test_what_is_told_of_one_point_stays_beside_a_large_number() -> None:
+    told = [[1_577_836_800_000.0, 0.35], [1_577_923_200_000.0, 0.4]]
+    shown = compacted(go.Figure(go.Scatter(x=[1, 2], y=[1.0, 2.0], customdata=told)), "mine")["data"][0]["customdata"]
+    assert shown == [[1_577_836_800_000, 0.35], [1_577_923_200_000, 0.4]]
+
+
 @pytest.mark.parametrize(
     ("trace", "words"),
     [
